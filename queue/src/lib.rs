@@ -1,0 +1,3 @@
+//! Longshore's tables, and nothing about who runs them.
+mod task;
+pub use task::{Outcome, ResultMessage, ResultStatus, Status, Step, Task, TaskResult};

@@ -1,0 +1,144 @@
+//! What an executor is, and the one thing it sees: the context of a single attempt.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use longshore_queue::{Outcome, ResultMessage, Task};
+use tokio::sync::Notify;
+
+/// A future that an executor returns.
+pub type Execution<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
+
+/// Does the work of an action. One executor serves many attempts at once.
+///
+/// A panic ends the attempt alone; the future is dropped when the attempt's time is up or its claim is lost, so what
+/// must be undone is undone by `Drop`.
+pub trait Executor: Send + Sync + 'static {
+    /// Runs one attempt to its outcome.
+    fn execute<'a>(&'a self, context: &'a Context) -> Execution<'a>;
+}
+
+impl<F> Executor for F
+where
+    F: for<'a> Fn(&'a Context) -> Execution<'a> + Send + Sync + 'static,
+{
+    fn execute<'a>(&'a self, context: &'a Context) -> Execution<'a> {
+        self(context)
+    }
+}
+
+/// Why an attempt is asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Stop {
+    /// Somebody terminated the task: whatever is returned, it ends terminated.
+    Terminated = 1,
+    /// The claim is lost: another worker may hold the task, and nothing of this attempt is recorded any more.
+    Lost = 2,
+    /// The worker shuts down and its deadline has come: the task goes back with its attempt unburnt.
+    Shutdown = 3,
+}
+
+/// One attempt, as its executor sees it.
+#[derive(Debug)]
+pub struct Context {
+    task: Task,
+    timeout: Duration,
+    stop: AtomicU8,
+    stopped: Notify,
+    messages: Mutex<Messages>,
+    wake_recorder: Arc<Notify>,
+}
+
+/// Messages said and not yet recorded.
+#[derive(Debug, Default)]
+struct Messages {
+    waiting: Vec<ResultMessage>,
+    bytes: usize,
+    dropped: u64,
+}
+
+/// Messages of one task that wait in memory: beyond it, further ones are dropped and counted until some are recorded.
+const WAITING_MESSAGES_MAX_BYTES: usize = 1024 * 1024;
+
+impl Context {
+    /// A context for this attempt; `wake_recorder` is told when a message waits.
+    pub fn new(task: Task, timeout: Duration, wake_recorder: Arc<Notify>) -> Self {
+        Self {
+            task,
+            timeout,
+            stop: AtomicU8::new(0),
+            stopped: Notify::new(),
+            messages: Mutex::default(),
+            wake_recorder,
+        }
+    }
+
+    /// The task.
+    pub fn task(&self) -> &Task {
+        &self.task
+    }
+
+    /// How long this attempt may take, from its start. The worker drops the executor's future then.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Appends to the task's log, in order. Does not wait; what comes faster than it can be recorded is dropped, and
+    /// the log says so.
+    pub fn message(&self, message: ResultMessage) {
+        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = message.message.len() + 64;
+        if messages.bytes + bytes > WAITING_MESSAGES_MAX_BYTES {
+            messages.dropped += 1;
+            return;
+        }
+        messages.bytes += bytes;
+        messages.waiting.push(message);
+        drop(messages);
+        self.wake_recorder.notify_one();
+    }
+
+    /// Takes the messages that wait to be recorded.
+    pub(crate) fn take_messages(&self) -> Vec<ResultMessage> {
+        let mut messages = std::mem::take(&mut *self.messages.lock().unwrap_or_else(PoisonError::into_inner));
+        if messages.dropped > 0 {
+            let notice = format!("{} messages were dropped: they came faster than they could be recorded", messages.dropped);
+            messages.waiting.push(ResultMessage::error(notice));
+        }
+        messages.waiting
+    }
+
+    /// Asks the attempt to stop. The first reason stays, except that a lost claim overrides.
+    pub(crate) fn stop(&self, reason: Stop) {
+        let first = self.stop.compare_exchange(0, reason as u8, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        if !first && reason == Stop::Lost {
+            self.stop.store(reason as u8, Ordering::Release);
+        }
+        self.stopped.notify_waiters();
+    }
+
+    /// Why the attempt shall stop, if it shall.
+    pub fn stop_reason(&self) -> Option<Stop> {
+        match self.stop.load(Ordering::Acquire) {
+            1 => Some(Stop::Terminated),
+            2 => Some(Stop::Lost),
+            3 => Some(Stop::Shutdown),
+            _ => None,
+        }
+    }
+
+    /// Waits until the attempt shall stop.
+    pub async fn stopped(&self) -> Stop {
+        loop {
+            let stopped = self.stopped.notified();
+            if let Some(reason) = self.stop_reason() {
+                return reason;
+            }
+            stopped.await;
+        }
+    }
+}
