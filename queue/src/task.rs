@@ -214,6 +214,18 @@ pub struct TaskResult {
     pub output: Option<Box<RawValue>>,
 }
 
+impl TaskResult {
+    /// Whether there is anything beside the status.
+    pub fn has_details(&self) -> bool {
+        self.message.is_some()
+            || self.reason.is_some()
+            || self.links.is_some()
+            || self.output.is_some()
+            || !self.successes.is_empty()
+            || !self.failures.is_empty()
+    }
+}
+
 /// What an executor makes of one attempt.
 #[derive(Debug, Clone)]
 pub enum Outcome {
