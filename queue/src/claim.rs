@@ -121,9 +121,5 @@ fn task(row: &PgRow, task_id: Uuid, queue: &str) -> Result<Task> {
 /// # Errors
 /// Those of the database.
 pub async fn settle_unique(db: impl PgExecutor<'_>, task_ids: &[Uuid], claim_token: Uuid) -> Result<Vec<Uuid>> {
-    Ok(sqlx::query_scalar(include_str!("sql/settle_unique.sql"))
-        .bind(task_ids)
-        .bind(claim_token)
-        .fetch_all(db)
-        .await?)
+    Ok(sqlx::query_scalar(include_str!("sql/settle_unique.sql")).bind(task_ids).bind(claim_token).fetch_all(db).await?)
 }

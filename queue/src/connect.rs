@@ -151,11 +151,13 @@ impl Session {
     /// since only within one is the next statement sure to meet the same server.
     pub async fn step(&mut self) -> Result<SessionStep<'_>> {
         if self.pooled {
-            let settings: String =
-                SESSION.iter().filter(|(name, _)| !name.starts_with("tcp")).fold(String::new(), |mut all, (name, to)| {
+            let settings: String = SESSION.iter().filter(|(name, _)| !name.starts_with("tcp")).fold(
+                String::new(),
+                |mut all, (name, to)| {
                     all.push_str(&format!("SET LOCAL {name} = '{to}'; "));
                     all
-                });
+                },
+            );
             let begin = format!("BEGIN; SET LOCAL search_path = \"{}\"; {settings}", self.schema.replace('"', "\"\""));
             (&mut self.conn).execute(sqlx::AssertSqlSafe(begin)).await?;
         }
@@ -238,10 +240,7 @@ impl<'c> Executor<'c> for Db<'c> {
         self.conn.fetch_many(Query { query, persistent: self.persistent })
     }
 
-    fn fetch_optional<'e, 'q: 'e, E>(
-        self,
-        query: E,
-    ) -> BoxFuture<'e, std::result::Result<Option<PgRow>, sqlx::Error>>
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, std::result::Result<Option<PgRow>, sqlx::Error>>
     where
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,

@@ -32,11 +32,8 @@ pub struct Leadership {
 /// # Errors
 /// Those of the database.
 pub async fn lead(db: impl PgExecutor<'_>, identity: Uuid, lease: Duration) -> Result<Lead> {
-    let (leads, epoch, remaining) = sqlx::query_as(include_str!("sql/lead.sql"))
-        .bind(identity)
-        .bind(lease.as_secs_f64())
-        .fetch_one(db)
-        .await?;
+    let (leads, epoch, remaining) =
+        sqlx::query_as(include_str!("sql/lead.sql")).bind(identity).bind(lease.as_secs_f64()).fetch_one(db).await?;
     Ok(Lead { leads, epoch, remaining })
 }
 
@@ -45,10 +42,6 @@ pub async fn lead(db: impl PgExecutor<'_>, identity: Uuid, lease: Duration) -> R
 /// # Errors
 /// Those of the database.
 pub async fn abdicate(db: impl PgExecutor<'_>, leadership: Leadership) -> Result<()> {
-    sqlx::query(include_str!("sql/abdicate.sql"))
-        .bind(leadership.identity)
-        .bind(leadership.epoch)
-        .execute(db)
-        .await?;
+    sqlx::query(include_str!("sql/abdicate.sql")).bind(leadership.identity).bind(leadership.epoch).execute(db).await?;
     Ok(())
 }

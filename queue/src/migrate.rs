@@ -8,11 +8,8 @@ use sqlx::{Connection, Executor, PgConnection, SqlStr};
 use crate::{Connect, Error, Result};
 
 /// All migrations, in order.
-const MIGRATIONS: [Migration; 1] = [Migration {
-    version: 1,
-    description: "tasks",
-    sql: include_str!("../../migrations/0001_tasks.sql"),
-}];
+const MIGRATIONS: [Migration; 1] =
+    [Migration { version: 1, description: "tasks", sql: include_str!("../../migrations/0001_tasks.sql") }];
 
 /// The table that says what was applied. Its own name: the tables may live in a user's database, beside their own.
 const APPLIED: &str = "longshore_migrations";
@@ -105,7 +102,8 @@ pub async fn check_schema(connect: &Connect) -> Result<()> {
 
 /// The newest version applied; 0 for none.
 async fn applied_version(conn: &mut PgConnection) -> Result<i64> {
-    let there: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(APPLIED).fetch_one(&mut *conn).await?;
+    let there: bool =
+        sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(APPLIED).fetch_one(&mut *conn).await?;
     if !there {
         return Ok(0);
     }

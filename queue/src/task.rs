@@ -66,8 +66,9 @@ impl Status {
             (Self::Running, Step::Complete) => Some(Self::Complete),
             (Self::Running, Step::Suspend) => Some(Self::Requested),
             (Self::Running, Step::Terminate) => Some(Self::Terminating),
-            (Self::Requested | Self::Queued, Step::Terminate)
-            | (Self::Terminating, Step::Complete | Step::Requeue) => Some(Self::Terminated),
+            (Self::Requested | Self::Queued, Step::Terminate) | (Self::Terminating, Step::Complete | Step::Requeue) => {
+                Some(Self::Terminated)
+            }
             _ => None,
         }
     }

@@ -71,14 +71,7 @@ const WAITING_MESSAGES_MAX_BYTES: usize = 1024 * 1024;
 impl Context {
     /// A context for this attempt; `said` is sent the task's id when messages begin to wait.
     pub fn new(task: Task, timeout: Duration, said: UnboundedSender<Uuid>) -> Self {
-        Self {
-            task,
-            timeout,
-            stop: AtomicU8::new(0),
-            stopped: Notify::new(),
-            messages: Mutex::default(),
-            said,
-        }
+        Self { task, timeout, stop: AtomicU8::new(0), stopped: Notify::new(), messages: Mutex::default(), said }
     }
 
     /// The task.
@@ -117,7 +110,8 @@ impl Context {
     pub(crate) fn take_messages(&self) -> Vec<ResultMessage> {
         let mut messages = std::mem::take(&mut *self.messages.lock().unwrap_or_else(PoisonError::into_inner));
         if messages.dropped > 0 {
-            let notice = format!("{} messages were dropped: they came faster than they could be recorded", messages.dropped);
+            let notice =
+                format!("{} messages were dropped: they came faster than they could be recorded", messages.dropped);
             messages.waiting.push(ResultMessage::error(notice));
         }
         messages.waiting

@@ -13,10 +13,7 @@ use crate::config::{ActionExecutor, ConfigError};
 ///
 /// # Errors
 /// What its settings say cannot be.
-pub(crate) fn from_config(
-    _name: &str,
-    executor: &ActionExecutor,
-) -> Result<Option<Arc<dyn Executor>>, ConfigError> {
+pub(crate) fn from_config(_name: &str, executor: &ActionExecutor) -> Result<Option<Arc<dyn Executor>>, ConfigError> {
     Ok(match executor {
         ActionExecutor::Noop => Some(Arc::new(Noop)),
         ActionExecutor::Command(_) | ActionExecutor::Http(_) => todo!(),
