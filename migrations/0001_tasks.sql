@@ -5,7 +5,19 @@
 -- Undo: drop the schema that it was applied to (or the objects named below).
 --
 -- Everything is created in the first schema of search_path, so several installations share a database by schema.
--- Functions that run for a producer pin that schema, since a producer's own search_path may be anything.
+-- Functions pin that schema, since a producer's own search_path may be anything, and temporary objects behind it: else a
+-- producer's temporary view called like a table of ours would run with the owner's rights.
+SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', false);
+
+-- Notifications go to channels named after the schema, and a channel's name is at most 63 bytes.
+DO $schema$
+BEGIN
+    IF octet_length(current_schema()) > 43 THEN
+        RAISE EXCEPTION 'the schema''s name must be at most 43 bytes, got %', octet_length(current_schema())
+            USING ERRCODE = 'name_too_long';
+    END IF;
+END
+$schema$;
 
 -- Task ids -----------------------------------------------------------------------------------------------------------
 
@@ -53,6 +65,9 @@ CREATE DOMAIN task_priority AS smallint
 CREATE DOMAIN task_run_at AS timestamptz
     CONSTRAINT run_at_is_between_2000_and_2200
     CHECK (VALUE >= '2000-01-01 00:00:00+00' AND VALUE < '2200-01-01 00:00:00+00');
+CREATE DOMAIN task_created AS timestamptz
+    CONSTRAINT created_is_between_2000_and_2200
+    CHECK (VALUE >= '2000-01-01 00:00:00+00' AND VALUE < '2200-01-01 00:00:00+00');
 CREATE DOMAIN task_payload AS jsonb
     CONSTRAINT payload_is_at_most_256_kib CHECK (octet_length(VALUE::text) <= 262144);
 CREATE DOMAIN task_node_filter AS jsonb
@@ -61,8 +76,9 @@ CREATE DOMAIN task_request_context AS jsonb
     CONSTRAINT request_context_is_at_most_16_kib CHECK (octet_length(VALUE::text) <= 16384);
 CREATE DOMAIN task_design_ref AS text
     CONSTRAINT design_ref_is_at_most_2048_bytes CHECK (octet_length(VALUE) <= 2048)
-    CONSTRAINT design_ref_is_a_uri CHECK (VALUE ~ '^[A-Za-z][A-Za-z0-9+.-]*:[^[:space:][:cntrl:]]+$')
-    CONSTRAINT design_ref_holds_no_credentials CHECK (VALUE !~ '^[^:/?#]+:[/\\]*[^/\\?#]*@');
+    -- no URI holds a backslash, and parsers disagree on whether it ends the part that may hold credentials
+    CONSTRAINT design_ref_is_a_uri CHECK (VALUE ~ '^[A-Za-z][A-Za-z0-9+.-]*:[^[:space:][:cntrl:]\\]+$')
+    CONSTRAINT design_ref_holds_no_credentials CHECK (VALUE !~ '^[^:/?#]+:/*[^/?#]*@');
 CREATE DOMAIN task_max_attempts AS smallint
     CONSTRAINT max_attempts_is_1_to_1000 CHECK (VALUE BETWEEN 1 AND 1000);
 CREATE DOMAIN task_timeout AS interval
@@ -81,7 +97,7 @@ CREATE TABLE tasks (
     -- the producer's, never changed
     task_id             uuid                 NOT NULL DEFAULT task_uuidv7() PRIMARY KEY,
     parent_task_id      uuid,
-    created             timestamptz          NOT NULL DEFAULT now(),
+    created             task_created         NOT NULL DEFAULT now(),
     "timeout"           task_timeout,
     unique_until        task_unique_until    NOT NULL DEFAULT 'claimed',
     max_attempts        task_max_attempts    NOT NULL DEFAULT 20,
@@ -207,7 +223,7 @@ CREATE TABLE active_instance (
     one               boolean      NOT NULL DEFAULT true PRIMARY KEY CONSTRAINT active_instance_is_one_row CHECK (one),
     identity          uuid,
     epoch             bigint       NOT NULL DEFAULT 0,
-    lease_expires_at  timestamptz  NOT NULL DEFAULT '-infinity'
+    lease_expires_at  timestamptz  NOT NULL DEFAULT '1970-01-01 00:00:00+00'
 ) WITH (fillfactor = 50);
 INSERT INTO active_instance DEFAULT VALUES;
 
@@ -280,12 +296,13 @@ CREATE TRIGGER tasks_notify AFTER INSERT ON tasks FOR EACH STATEMENT EXECUTE FUN
 -- One trigger a statement, on this column alone, so that claims and completions pay nothing for it.
 CREATE FUNCTION tasks_terminate() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $terminate$
 BEGIN
-    IF pg_trigger_depth() > 1 THEN
-        RETURN NULL;
+    -- An ended task is left alone. This UPDATE fires this trigger again, which then finds none.
+    IF EXISTS (
+        SELECT FROM tasks WHERE "terminate" AND "terminated" IS NULL AND status IN ('complete', 'terminated')
+    ) THEN
+        UPDATE tasks SET "terminate" = false
+        WHERE "terminate" AND "terminated" IS NULL AND status IN ('complete', 'terminated');
     END IF;
-    -- an ended task is left alone
-    UPDATE tasks SET "terminate" = false
-    WHERE "terminate" AND "terminated" IS NULL AND status IN ('complete', 'terminated');
     UPDATE tasks
     SET "terminated" = now(),
         terminated_by = coalesce(nullif(current_setting('longshore.terminated_by', true), ''), session_user),
@@ -304,14 +321,23 @@ CREATE TRIGGER tasks_terminate AFTER UPDATE OF "terminate" ON tasks FOR EACH STA
 
 -- Ends a task; true when it was open. `by` defaults to the session's user.
 CREATE FUNCTION terminate_task(task_id uuid, by text DEFAULT NULL) RETURNS boolean
-LANGUAGE plpgsql SET search_path FROM CURRENT AS $terminate$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $terminate$
+DECLARE
+    was_open boolean;
 BEGIN
     PERFORM set_config('longshore.terminated_by', coalesce(by, ''), true);
     UPDATE tasks SET "terminate" = true
     WHERE tasks.task_id = terminate_task.task_id AND status NOT IN ('complete', 'terminated');
-    RETURN FOUND;
+    was_open := FOUND;
+    -- whoever sets the column later in this transaction is not `by`
+    PERFORM set_config('longshore.terminated_by', '', true);
+    RETURN was_open;
 END
 $terminate$;
+
+-- Ends tasks for whoever may execute it: deploy/roles.sql says who. The trigger functions run as the owner too: whoever
+-- could attach one to a table of their own could run code of their own in it, by a cast of that table's types.
+REVOKE EXECUTE ON FUNCTION terminate_task(uuid, text), tasks_admit(), tasks_notify(), tasks_terminate() FROM PUBLIC;
 
 -- Keeps keys unique among tasks that were inserted at the same moment, when one of them is claimed: `claimed` are tasks
 -- with a key, held under `token` and not yet started. Ends the waiting duplicates of each, since whoever waits now is
