@@ -4,5 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod contract;
 mod migrate;
+mod refusals;
 mod roles;
