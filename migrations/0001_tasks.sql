@@ -231,7 +231,8 @@ INSERT INTO active_instance DEFAULT VALUES;
 
 -- Looks at the rare rows: those with a key, a parent or predecessors, with an id of their own, or with a column that is
 -- the queue's. All others pass by the trigger's condition alone.
-CREATE FUNCTION tasks_admit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $admit$
+CREATE FUNCTION tasks_admit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $admit$
 DECLARE
     found_status task_status;
 BEGIN
@@ -253,10 +254,11 @@ BEGIN
     IF NEW.unique_key IS NOT NULL THEN
         -- The newest task of the key decides, so that a key's history costs nothing. Two producers that insert one key
         -- at the same moment do not see each other, and neither waits: settle_unique drops the second when the first is
-        -- claimed.
+        -- claimed. BETWEEN, since with equality the order is that of the primary key too, and the planner walked that
+        -- back past all younger tasks where statistics called the key common.
         SELECT status INTO found_status FROM tasks
-        WHERE queue = NEW.queue AND unique_key = NEW.unique_key
-        ORDER BY task_id DESC LIMIT 1;
+        WHERE queue = NEW.queue AND unique_key BETWEEN NEW.unique_key AND NEW.unique_key
+        ORDER BY unique_key, task_id DESC LIMIT 1;
         IF found_status IN ('requested', 'queued')
             OR NEW.unique_until = 'ended' AND found_status IN ('running', 'terminating') THEN
             RETURN NULL;
@@ -346,7 +348,8 @@ REVOKE EXECUTE ON FUNCTION terminate_task(uuid, text), tasks_admit(), tasks_noti
 -- looks first ends and the other runs: the lock lets them look one after the other, and one order for all lets nobody
 -- deadlock. Looks at the newest hundred tasks of a key, so that a key's history costs nothing.
 CREATE FUNCTION settle_unique(claimed uuid[], token uuid) RETURNS SETOF uuid
-LANGUAGE plpgsql SET search_path FROM CURRENT AS $settle$
+LANGUAGE plpgsql SET search_path FROM CURRENT
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $settle$
 DECLARE
     mine record;
     other uuid;
@@ -360,43 +363,44 @@ BEGIN
         ORDER BY lock, tasks.task_id
     LOOP
         PERFORM pg_advisory_xact_lock(mine.lock);
+        -- BETWEEN and the order as in tasks_admit
         SELECT newest.task_id INTO other
         FROM (
             SELECT tasks.task_id, tasks.status, tasks.claim_token FROM tasks
-            WHERE tasks.queue = mine.queue AND tasks.unique_key = mine.unique_key
-            ORDER BY tasks.task_id DESC LIMIT 100
+            WHERE tasks.queue = mine.queue AND tasks.unique_key BETWEEN mine.unique_key AND mine.unique_key
+            ORDER BY tasks.unique_key, tasks.task_id DESC LIMIT 100
         ) AS newest
         WHERE newest.status IN ('running', 'terminating') AND newest.task_id <> mine.task_id
             AND (mine.unique_until = 'ended' OR newest.claim_token = token)
         LIMIT 1;
         IF FOUND THEN
-            PERFORM end_duplicates(ARRAY[mine.task_id], '{running}', other);
+            -- waits for whoever looks at it under a lock: nobody else would ever end it
+            PERFORM end_duplicates(ARRAY[mine.task_id], other);
             RETURN NEXT mine.task_id;
             CONTINUE;
         END IF;
-        PERFORM end_duplicates(array_agg(newest.task_id), '{requested,queued}', mine.task_id)
-        FROM (
-            SELECT tasks.task_id, tasks.status FROM tasks
-            WHERE tasks.queue = mine.queue AND tasks.unique_key = mine.unique_key
-            ORDER BY tasks.task_id DESC LIMIT 100
-        ) AS newest
-        WHERE newest.status IN ('requested', 'queued') AND newest.task_id <> mine.task_id;
+        -- one that somebody holds, or that no longer waits, is left alone
+        PERFORM end_duplicates(ARRAY(
+            SELECT tasks.task_id
+            FROM (
+                SELECT tasks.task_id FROM tasks
+                WHERE tasks.queue = mine.queue AND tasks.unique_key BETWEEN mine.unique_key AND mine.unique_key
+                ORDER BY tasks.unique_key, tasks.task_id DESC LIMIT 100
+            ) AS newest
+            JOIN tasks ON tasks.task_id = newest.task_id
+            WHERE tasks.status IN ('requested', 'queued') AND tasks.task_id <> mine.task_id
+            FOR NO KEY UPDATE OF tasks SKIP LOCKED
+        ), mine.task_id);
     END LOOP;
 END
 $settle$;
 
--- Ends tasks as duplicates of another one; one that somebody holds, or that left `among` meanwhile, is left alone.
-CREATE FUNCTION end_duplicates(duplicates uuid[], among task_status[], of_task uuid) RETURNS void
+-- Ends tasks as duplicates of another one.
+CREATE FUNCTION end_duplicates(duplicates uuid[], of_task uuid) RETURNS void
 LANGUAGE sql SET search_path FROM CURRENT AS $duplicates$
-    WITH held AS MATERIALIZED (
-        SELECT tasks.task_id FROM unnest(duplicates) AS given (task_id)
-        JOIN tasks ON tasks.task_id = given.task_id
-        WHERE tasks.status = ANY (among)
-        FOR NO KEY UPDATE OF tasks SKIP LOCKED
-    )
     UPDATE tasks
     SET status = 'terminated', result_reason = 'duplicate', result_message = 'duplicate of task ' || of_task,
         terminated_by = 'unique_key', "terminated" = now(), finished_at = now(), updated = now()
-    FROM held
-    WHERE tasks.task_id = held.task_id
+    FROM unnest(duplicates) AS given (task_id)
+    WHERE tasks.task_id = given.task_id
 $duplicates$;

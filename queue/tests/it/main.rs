@@ -8,3 +8,4 @@ mod contract;
 mod migrate;
 mod refusals;
 mod roles;
+mod unique;
