@@ -5,7 +5,9 @@
 mod support;
 
 mod contract;
+mod life;
 mod migrate;
 mod refusals;
 mod roles;
+mod steps;
 mod unique;

@@ -69,10 +69,7 @@ async fn by_default_a_change_during_a_run_queues_one_more_and_only_one() {
     assert_eq!(insert(&database, &[keyed("during", "k"), keyed("too many", "k")]).await, 1);
     actor.succeed(&running).await;
     assert_eq!(insert(&database, &[keyed("too many", "k")]).await, 0);
-    assert_eq!(
-        database.history().await,
-        "during queued attempt 0\nfirst complete attempt 1 success"
-    );
+    assert_eq!(database.history().await, "during queued attempt 0\nfirst complete attempt 1 success");
 }
 
 #[tokio::test]
