@@ -312,3 +312,65 @@ BEGIN
     RETURN FOUND;
 END
 $terminate$;
+
+-- Keeps keys unique among tasks that were inserted at the same moment, when one of them is claimed: `claimed` are tasks
+-- with a key, held under `token` and not yet started. Ends the waiting duplicates of each, since whoever waits now is
+-- served by the run that is about to start. A claimed task itself ends as a duplicate when its key must be free until
+-- the end and another task with it runs; these are returned, and must not start. Of two claimed at once, the one that
+-- looks first ends and the other runs: the lock lets them look one after the other, and one order for all lets nobody
+-- deadlock. Looks at the newest hundred tasks of a key, so that a key's history costs nothing.
+CREATE FUNCTION settle_unique(claimed uuid[], token uuid) RETURNS SETOF uuid
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $settle$
+DECLARE
+    mine record;
+    other uuid;
+BEGIN
+    FOR mine IN
+        SELECT tasks.task_id, tasks.queue, tasks.unique_key, tasks.unique_until,
+            hashtextextended(current_schema() || ' ' || tasks.queue || ' ' || tasks.unique_key, 0) AS lock
+        FROM unnest(claimed) AS given (task_id)
+        JOIN tasks ON tasks.task_id = given.task_id
+        WHERE tasks.claim_token = token AND tasks.status = 'running'
+        ORDER BY lock, tasks.task_id
+    LOOP
+        PERFORM pg_advisory_xact_lock(mine.lock);
+        SELECT newest.task_id INTO other
+        FROM (
+            SELECT tasks.task_id, tasks.status, tasks.claim_token FROM tasks
+            WHERE tasks.queue = mine.queue AND tasks.unique_key = mine.unique_key
+            ORDER BY tasks.task_id DESC LIMIT 100
+        ) AS newest
+        WHERE newest.status IN ('running', 'terminating') AND newest.task_id <> mine.task_id
+            AND (mine.unique_until = 'ended' OR newest.claim_token = token)
+        LIMIT 1;
+        IF FOUND THEN
+            PERFORM end_duplicates(ARRAY[mine.task_id], '{running}', other);
+            RETURN NEXT mine.task_id;
+            CONTINUE;
+        END IF;
+        PERFORM end_duplicates(array_agg(newest.task_id), '{requested,queued}', mine.task_id)
+        FROM (
+            SELECT tasks.task_id, tasks.status FROM tasks
+            WHERE tasks.queue = mine.queue AND tasks.unique_key = mine.unique_key
+            ORDER BY tasks.task_id DESC LIMIT 100
+        ) AS newest
+        WHERE newest.status IN ('requested', 'queued') AND newest.task_id <> mine.task_id;
+    END LOOP;
+END
+$settle$;
+
+-- Ends tasks as duplicates of another one; one that somebody holds, or that left `among` meanwhile, is left alone.
+CREATE FUNCTION end_duplicates(duplicates uuid[], among task_status[], of_task uuid) RETURNS void
+LANGUAGE sql SET search_path FROM CURRENT AS $duplicates$
+    WITH held AS MATERIALIZED (
+        SELECT tasks.task_id FROM unnest(duplicates) AS given (task_id)
+        JOIN tasks ON tasks.task_id = given.task_id
+        WHERE tasks.status = ANY (among)
+        FOR NO KEY UPDATE OF tasks SKIP LOCKED
+    )
+    UPDATE tasks
+    SET status = 'terminated', result_reason = 'duplicate', result_message = 'duplicate of task ' || of_task,
+        terminated_by = 'unique_key', "terminated" = now(), finished_at = now(), updated = now()
+    FROM held
+    WHERE tasks.task_id = held.task_id
+$duplicates$;

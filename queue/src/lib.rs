@@ -1,3 +1,46 @@
-//! Longshore's tables, and nothing about who runs them.
+//! Longshore's tables, and nothing about who runs them: a durable task queue on Postgres.
+//!
+//! A task is a row of `tasks`. Anybody may insert one; a worker [`claim`]s a batch, settles each task with [`complete`]
+//! or [`requeue`], and says with a [`heartbeat`] that it is alive. Every write to a held task carries its claim token:
+//! the fence that keeps a worker out whose lease has run out. Each function is one statement and takes a pool, a
+//! connection or a transaction.
+//!
+//! | step | file |
+//! |---|---|
+//! | nouns, and the table of legal steps | `task` |
+//! | a producer's | `insert`, `terminate`, `read` |
+//! | a worker's | `claim`, `record`, `complete`, `heartbeat`, `listen` |
+//! | the leader's | `leader`, `rescue` |
+//! | everybody's | `connect`, `migrate`, `error` |
+
+mod claim;
+mod complete;
+mod connect;
+mod error;
+mod heartbeat;
+mod insert;
+mod leader;
+mod listen;
+mod migrate;
+mod read;
+mod record;
+mod rescue;
 mod task;
+mod terminate;
+
+pub use claim::{ClaimRequest, Claimed, Key, Keys, PRIORITIES, claim, settle_unique};
+pub use complete::{
+    Completion, Fate, Forgotten, Held, LastOf, OUTPUT_IN_ROW_MAX_BYTES, Requeue, complete, fates, forgotten, requeue,
+};
+pub use connect::{ANSWER_TIMEOUT, Connect, Db, STATEMENT_TIMEOUT, Session, SessionStep, within};
+pub use error::{Error, Result};
+pub use heartbeat::{heartbeat, idle, leave, register};
+pub use insert::{NewTask, insert, insert_many};
+pub use leader::{Lead, Leadership, abdicate, lead};
+pub use listen::{Listener, Wake};
+pub use migrate::{Migration, check_schema, migrate, newest_version, pending};
+pub use read::{Depth, Fleet, RecordedMessage, TaskState, depths, fleet, messages, read};
+pub use record::{LastMessage, NumberedMessage, last_messages, record};
+pub use rescue::{Rescued, rescue};
 pub use task::{Outcome, ResultMessage, ResultStatus, Status, Step, Task, TaskResult};
+pub use terminate::terminate;

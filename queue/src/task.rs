@@ -66,8 +66,9 @@ impl Status {
             (Self::Running, Step::Complete) => Some(Self::Complete),
             (Self::Running, Step::Suspend) => Some(Self::Requested),
             (Self::Running, Step::Terminate) => Some(Self::Terminating),
-            (Self::Requested | Self::Queued, Step::Terminate)
-            | (Self::Terminating, Step::Complete | Step::Requeue) => Some(Self::Terminated),
+            (Self::Requested | Self::Queued, Step::Terminate) | (Self::Terminating, Step::Complete | Step::Requeue) => {
+                Some(Self::Terminated)
+            }
             _ => None,
         }
     }
@@ -212,6 +213,18 @@ pub struct TaskResult {
     /// Whatever the executor computed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Box<RawValue>>,
+}
+
+impl TaskResult {
+    /// Whether there is anything beside the status.
+    pub fn has_details(&self) -> bool {
+        self.message.is_some()
+            || self.reason.is_some()
+            || self.links.is_some()
+            || self.output.is_some()
+            || !self.successes.is_empty()
+            || !self.failures.is_empty()
+    }
 }
 
 /// What an executor makes of one attempt.

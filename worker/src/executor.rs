@@ -3,25 +3,27 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use longshore_queue::{Outcome, ResultMessage, Task};
 use tokio::sync::Notify;
+use tokio::sync::mpsc::UnboundedSender;
+use uuid::Uuid;
 
 /// A future that an executor returns.
 pub type Execution<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
 
 /// Does the work of an action. One executor serves many attempts at once.
 ///
-/// A panic ends the attempt alone; the future is dropped when the attempt's time is up or its claim is lost, so what
-/// must be undone is undone by `Drop`.
+/// A panic ends the attempt alone. One that is asked to stop ([`Context::stopped`]) and goes on is dropped after a grace,
+/// so what must be undone is undone by `Drop`.
 pub trait Executor: Send + Sync + 'static {
     /// Runs one attempt to its outcome.
     fn execute<'a>(&'a self, context: &'a Context) -> Execution<'a>;
 
-    /// How long an attempt may go on after its time is up or it was asked to stop, to end what it started. Only then is
-    /// its future dropped. Zero unless the executor needs it.
+    /// How long an attempt may go on after it was asked to stop, to end what it started, where that is longer than the
+    /// worker's own grace.
     fn grace(&self) -> Duration {
         Duration::ZERO
     }
@@ -46,6 +48,8 @@ pub enum Stop {
     Lost = 2,
     /// The worker shuts down and its deadline has come: the task goes back with its attempt unburnt.
     Shutdown = 3,
+    /// The attempt's time is up: it is retried.
+    Timeout = 4,
 }
 
 /// One attempt, as its executor sees it.
@@ -56,7 +60,7 @@ pub struct Context {
     stop: AtomicU8,
     stopped: Notify,
     messages: Mutex<Messages>,
-    wake_recorder: Arc<Notify>,
+    said: UnboundedSender<Uuid>,
 }
 
 /// Messages said and not yet recorded.
@@ -71,16 +75,9 @@ struct Messages {
 const WAITING_MESSAGES_MAX_BYTES: usize = 1024 * 1024;
 
 impl Context {
-    /// A context for this attempt; `wake_recorder` is told when a message waits.
-    pub fn new(task: Task, timeout: Duration, wake_recorder: Arc<Notify>) -> Self {
-        Self {
-            task,
-            timeout,
-            stop: AtomicU8::new(0),
-            stopped: Notify::new(),
-            messages: Mutex::default(),
-            wake_recorder,
-        }
+    /// A context for this attempt; `said` is sent the task's id when messages begin to wait.
+    pub fn new(task: Task, timeout: Duration, said: UnboundedSender<Uuid>) -> Self {
+        Self { task, timeout, stop: AtomicU8::new(0), stopped: Notify::new(), messages: Mutex::default(), said }
     }
 
     /// The task.
@@ -88,8 +85,7 @@ impl Context {
         &self.task
     }
 
-    /// How long this attempt may take, from its start. The worker drops the executor's future then, or, where the
-    /// executor asks for one, after its grace.
+    /// How long this attempt may take, from its start; then it is asked to stop.
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
@@ -106,8 +102,15 @@ impl Context {
         }
         messages.bytes += bytes;
         messages.waiting.push(message);
-        drop(messages);
-        self.wake_recorder.notify_one();
+        if messages.waiting.len() == 1 {
+            // nobody receives only when the worker is gone
+            self.said.send(self.task.task_id).ok();
+        }
+    }
+
+    /// Whether messages wait to be recorded.
+    pub(crate) fn has_messages(&self) -> bool {
+        !self.messages.lock().unwrap_or_else(PoisonError::into_inner).waiting.is_empty()
     }
 
     /// Takes the messages that wait to be recorded. For whoever runs an executor: the worker, or a test of one.
@@ -137,6 +140,7 @@ impl Context {
             1 => Some(Stop::Terminated),
             2 => Some(Stop::Lost),
             3 => Some(Stop::Shutdown),
+            4 => Some(Stop::Timeout),
             _ => None,
         }
     }

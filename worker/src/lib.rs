@@ -1,6 +1,30 @@
 //! The worker: claims tasks, runs their executors, records what comes of it.
+//!
+//! The way of a task through a worker: `claimer` takes a batch of its `lane`, from where `resume` says; each becomes an
+//! `attempt`, which runs its executor; `settler` writes what comes of it. Beside it `pulse` says that the worker lives,
+//! `watcher` looks after what runs, `listener` hears of inserts, and on one worker of the fleet `scheduler` keeps house.
 
+mod action;
+mod attempt;
+pub mod backoff;
+mod claimer;
+pub mod config;
 mod executor;
 pub mod executors;
+mod fleet;
+mod health;
+mod lane;
+mod link;
+mod listener;
+pub mod metrics;
+mod pulse;
+mod resume;
+mod scheduler;
+mod secret;
+mod settler;
+mod watcher;
+mod worker;
 
 pub use executor::{Context, Execution, Executor, Stop};
+pub use secret::Secret;
+pub use worker::{Ended, Shutdown, StartError, Worker};

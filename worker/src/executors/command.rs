@@ -6,7 +6,7 @@
 
 mod ending;
 mod output;
-mod settings;
+mod program;
 mod tree;
 
 use std::convert::Infallible;
@@ -19,14 +19,16 @@ use longshore_queue::Outcome;
 use rustix::process::Signal;
 use tokio::io::AsyncWriteExt;
 use tokio::process::ChildStdin;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
-pub use self::settings::{Error, Settings, Stdout};
+pub use self::program::Error;
 
 use self::ending::{End, Exit};
 use self::output::{Transcript, listen};
+use self::program::program;
 use self::tree::Tree;
-use crate::{Context, Execution, Executor};
+use crate::config::CommandSettings;
+use crate::{Context, Execution, Executor, Stop};
 
 /// What is left in the pipes of a killed group is read for so long. Longer it can only be held open by a process that
 /// left the group.
@@ -35,7 +37,7 @@ const DRAIN: Duration = Duration::from_secs(1);
 /// Runs one program for every task.
 #[derive(Debug)]
 pub struct Command {
-    settings: Settings,
+    settings: CommandSettings,
 }
 
 impl Command {
@@ -43,14 +45,14 @@ impl Command {
     ///
     /// # Errors
     /// Names the setting that is out of its bounds.
-    pub fn new(settings: Settings) -> Result<Self, Error> {
-        settings.check()?;
+    pub fn new(settings: CommandSettings) -> Result<Self, Error> {
+        program::check(&settings)?;
         Ok(Self { settings })
     }
 
     async fn attempt(&self, context: &Context) -> Outcome {
         let task = serde_json::to_vec(context.task()).expect("a task's keys are strings and its values are JSON");
-        let mut tree = match Tree::start(self.settings.program(context.task())).await {
+        let mut tree = match Tree::start(program(&self.settings, context.task())).await {
             Ok(tree) => tree,
             Err(error) => return Outcome::retry("spawn", format!("cannot start `{}`: {error}", self.settings.argv[0])),
         };
@@ -105,8 +107,10 @@ async fn first_end(context: &Context, tree: &mut Tree) -> End {
     tokio::select! {
         biased;
         () = tree.exited() => End::Exited,
-        reason = context.stopped() => End::Stopped(reason),
-        () = sleep(context.timeout()) => End::TimedOut(context.timeout()),
+        reason = context.stopped() => match reason {
+            Stop::Timeout => End::TimedOut(context.timeout()),
+            reason => End::Stopped(reason),
+        },
     }
 }
 

@@ -1,7 +1,7 @@
 //! Posts the task to an endpoint: messages and the outcome from what it answers.
 
 mod answer;
-mod settings;
+mod target;
 mod trace;
 
 use std::error::Error as _;
@@ -13,11 +13,16 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, Url, redirect};
 use tokio::time::timeout;
 
-pub use self::settings::{Error, Settings};
+pub use self::target::Error;
 
 use self::answer::Class;
 use super::protocol;
+use crate::config::HttpSettings;
 use crate::{Context, Execution, Executor, Stop};
+
+/// How long resolution, connecting and TLS may take together: an endpoint behind a gateway that starts it takes longer to
+/// answer, not to connect.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How much of an answer is read: a result, its messages and an output.
 const BODY_MAX_BYTES: usize = 1024 * 1024;
@@ -48,14 +53,14 @@ impl Http {
     ///
     /// # Errors
     /// Names the setting that is out of its bounds, without its value where that may be a secret.
-    pub fn new(settings: Settings) -> Result<Self, Error> {
-        let (url, headers) = settings.check()?;
+    pub fn new(settings: &HttpSettings) -> Result<Self, Error> {
+        let (url, headers) = target::read(settings)?;
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             // an error says that somebody else was faster, which will do as well
             rustls::crypto::ring::default_provider().install_default().ok();
         }
         let client = Client::builder()
-            .connect_timeout(settings.connect_timeout)
+            .connect_timeout(CONNECT_TIMEOUT)
             .redirect(redirect::Policy::none())
             .no_proxy()
             .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")))
@@ -132,10 +137,14 @@ impl Http {
     /// The outcome where no answer came, or not all of it.
     fn broken(&self, context: &Context, error: reqwest::Error) -> Outcome {
         if error.is_timeout() && !error.is_connect() {
-            let timeout = humantime::format_duration(context.timeout());
-            return Outcome::retry("timeout", format!("no whole answer from {} within {timeout}", self.origin));
+            return self.timed_out(context);
         }
         Outcome::retry("transport", format!("no answer from {}: {}", self.origin, causes(error)))
+    }
+
+    fn timed_out(&self, context: &Context) -> Outcome {
+        let timeout = humantime::format_duration(context.timeout());
+        Outcome::retry("timeout", format!("no whole answer from {} within {timeout}", self.origin))
     }
 }
 
@@ -148,6 +157,7 @@ impl Executor for Http {
                 reason = context.stopped() => match reason {
                     Stop::Terminated => Outcome::failure("terminated", "terminated while waiting for an answer"),
                     Stop::Lost | Stop::Shutdown => Outcome::Release,
+                    Stop::Timeout => self.timed_out(context),
                 },
             }
         })

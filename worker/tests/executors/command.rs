@@ -6,8 +6,9 @@ use std::io::{BufRead, BufReader};
 use std::process;
 use std::time::{Duration, Instant};
 
-use longshore_worker::executors::command::{Command, Settings, Stdout};
-use longshore_worker::{Executor, Stop};
+use longshore_worker::config::{CommandSettings, Stdout};
+use longshore_worker::executors::Command;
+use longshore_worker::{Executor, Secret, Stop};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, test_kill_process};
 
@@ -15,8 +16,14 @@ use crate::{Attempt, DEADLINE, attempt, attempt_of, outcome_told, task, within};
 
 const SUCCESS: &str = r#"ended {"status":"success"}"#;
 
-fn settings(script: &str) -> Settings {
-    Settings { argv: ["sh", "-c", script].map(str::to_owned).to_vec(), ..Settings::default() }
+fn settings(script: &str) -> CommandSettings {
+    CommandSettings {
+        argv: ["sh", "-c", script].map(str::to_owned).to_vec(),
+        stdout: Stdout::Text,
+        env: BTreeMap::new(),
+        max_output_bytes: 1024 * 1024,
+        kill_after: Duration::from_secs(5),
+    }
 }
 
 fn sh(script: &str) -> Command {
@@ -24,7 +31,7 @@ fn sh(script: &str) -> Command {
 }
 
 fn sh_jsonl(script: &str) -> Command {
-    Command::new(Settings { stdout: Stdout::Jsonl, ..settings(script) }).unwrap()
+    Command::new(CommandSettings { stdout: Stdout::Jsonl, ..settings(script) }).unwrap()
 }
 
 /// Waits for the end of a process that need not be a child; a zombie has ended.
@@ -73,7 +80,7 @@ async fn an_exit_code_decides() {
 #[tokio::test]
 async fn a_program_that_cannot_be_started_is_named() {
     let argv = vec!["/nowhere/program".to_owned(), "argument".to_owned()];
-    let command = Command::new(Settings { argv, ..Settings::default() }).unwrap();
+    let command = Command::new(CommandSettings { argv, ..settings("") }).unwrap();
     let expected = "retry, spawn: cannot start `/nowhere/program`: No such file or directory (os error 2)";
     assert_eq!(attempt().story(&command).await, [expected]);
 }
@@ -149,7 +156,7 @@ async fn a_stop_is_term_for_the_whole_tree() {
 async fn a_program_that_ignores_term_is_killed_after_its_grace() {
     let kill_after = Duration::from_millis(200);
     let script = "trap '' TERM; sleep 1000 & echo $!; wait";
-    let executor = Command::new(Settings { kill_after, ..settings(script) }).unwrap();
+    let executor = Command::new(CommandSettings { kill_after, ..settings(script) }).unwrap();
     let attempt = attempt();
     let (execution, grandchild) = started(&attempt, &executor).await;
     attempt.context.stop(Stop::Shutdown);
@@ -220,7 +227,8 @@ fn resident_kib() -> u64 {
 async fn output_beyond_the_bound_is_counted_and_a_result_after_it_still_counts() {
     let script = r#"yes 0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789 | head -c 20200000; echo '{"result":{"status":"failure"}}'"#;
     let max_output_bytes = 10_100;
-    let command = Command::new(Settings { max_output_bytes, stdout: Stdout::Jsonl, ..settings(script) }).unwrap();
+    let command =
+        Command::new(CommandSettings { max_output_bytes, stdout: Stdout::Jsonl, ..settings(script) }).unwrap();
     let story = attempt().story(&command).await;
     assert_eq!(story.len(), 102);
     let discarded = 20_200_000 - max_output_bytes + 32;
@@ -265,8 +273,8 @@ async fn a_program_need_not_read_its_task() {
 
 #[tokio::test]
 async fn a_program_inherits_nothing_but_what_is_listed() {
-    let env = BTreeMap::from([("COLOUR".to_owned(), "blue".to_owned())]);
-    let command = Command::new(Settings { env, argv: vec!["env".to_owned()], ..Settings::default() }).unwrap();
+    let env = BTreeMap::from([("COLOUR".to_owned(), Secret::new("blue"))]);
+    let command = Command::new(CommandSettings { env, argv: vec!["env".to_owned()], ..settings("") }).unwrap();
     let mut story = attempt().story(&command).await;
     assert_eq!(story.pop().unwrap(), SUCCESS);
     let names = |name: &str| std::env::var(name).is_ok_and(|value| !value.is_empty()).then(|| name.to_owned());

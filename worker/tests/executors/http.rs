@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use longshore_queue::Task;
-use longshore_worker::executors::http::{Http, Settings};
-use longshore_worker::{Executor, Stop};
+use longshore_worker::config::HttpSettings;
+use longshore_worker::executors::Http;
+use longshore_worker::{Executor, Secret, Stop};
 use serde_json::value::RawValue;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -93,7 +94,7 @@ fn json(body: &str) -> Reply {
 }
 
 fn post_to(server: &Server) -> Http {
-    Http::new(Settings { url: format!("http://{}/hook", server.address), ..Settings::default() }).unwrap()
+    Http::new(&HttpSettings { url: format!("http://{}/hook", server.address), headers: BTreeMap::new() }).unwrap()
 }
 
 /// What comes of an attempt that is answered so; `ORIGIN` stands for the server's.
@@ -109,12 +110,11 @@ async fn a_request_carries_the_task_and_who_it_is() {
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let context = format!(r#"{{"traceparent":"{parent}","tracestate":"a=b"}}"#);
     let traced = || Task { request_context: Some(RawValue::from_string(context.clone()).unwrap()), ..task() };
-    let settings = Settings {
+    let settings = HttpSettings {
         url: format!("http://user:hunter2@{}/hook?x=1", server.address),
-        headers: BTreeMap::from([("X-Token".to_owned(), "hunter2".to_owned())]),
-        ..Settings::default()
+        headers: BTreeMap::from([("X-Token".to_owned(), Secret::new("hunter2"))]),
     };
-    let story = attempt_of(traced(), DEADLINE).story(&Http::new(settings).unwrap()).await;
+    let story = attempt_of(traced(), DEADLINE).story(&Http::new(&settings).unwrap()).await;
     assert_eq!(story, [SUCCESS]);
     let request = within(server.requests.recv()).await.unwrap();
     assert_eq!(request.head[0], "POST /hook?x=1 HTTP/1.1");
@@ -200,12 +200,11 @@ async fn a_redirect_is_not_followed() {
 #[tokio::test]
 async fn only_the_beginning_of_an_error_is_shown_and_never_a_secret() {
     let server = server(Reply::Endless("HTTP/1.1 400 Bad Request\r\n\r\nBearer hunter2 ".to_owned())).await;
-    let settings = Settings {
+    let settings = HttpSettings {
         url: format!("http://user:hunter2@{}/hunter2?token=hunter2", server.address),
-        headers: BTreeMap::from([("Authorization".to_owned(), "Bearer hunter2".to_owned())]),
-        ..Settings::default()
+        headers: BTreeMap::from([("Authorization".to_owned(), Secret::new("Bearer hunter2"))]),
     };
-    let story = attempt().story(&Http::new(settings).unwrap()).await;
+    let story = attempt().story(&Http::new(&settings).unwrap()).await;
     assert!(story[0].contains("[secret] xxx") && story[0].len() < 1200, "{story:?}");
     assert!(!story[0].contains("hunter2"), "{story:?}");
 }
@@ -233,7 +232,7 @@ async fn a_broken_connection_is_a_retry_that_shows_no_secret() {
     let half = server(answer("200 OK", "content-type: application/json\r\ncontent-length: 10\r\n", "{")).await;
     for address in [closed.to_string(), reset.address, half.address] {
         let url = format!("http://user:hunter2@{address}/hunter2?token=hunter2");
-        let story = attempt().story(&Http::new(Settings { url, ..Settings::default() }).unwrap()).await;
+        let story = attempt().story(&Http::new(&HttpSettings { url, headers: BTreeMap::new() }).unwrap()).await;
         let [outcome] = &story[..] else { panic!("no messages: {story:?}") };
         assert!(outcome.starts_with(&format!("retry, transport: no answer from http://{address}: ")), "{outcome}");
         assert!(!outcome.contains("hunter2"), "{outcome}");

@@ -8,14 +8,16 @@ mod command;
 mod http;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::pin::pin;
 use std::time::Duration;
 
 use longshore_queue::{Outcome, ResultMessage, Task};
-use longshore_worker::{Context, Executor};
+use longshore_worker::{Context, Executor, Stop};
 use serde_json::value::RawValue;
-use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::sync::Mutex;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
 
 /// How long anything may take that should take a moment.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -23,7 +25,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// An attempt to run, and what it says.
 struct Attempt {
     context: Context,
-    said: Arc<Notify>,
+    said: Mutex<UnboundedReceiver<Uuid>>,
     messages: Vec<ResultMessage>,
 }
 
@@ -55,19 +57,22 @@ fn attempt() -> Attempt {
 }
 
 fn attempt_of(task: Task, timeout: Duration) -> Attempt {
-    let said = Arc::new(Notify::new());
-    Attempt { context: Context::new(task, timeout, said.clone()), said, messages: Vec::new() }
+    let (sender, said) = unbounded_channel();
+    Attempt { context: Context::new(task, timeout, sender), said: Mutex::new(said), messages: Vec::new() }
 }
 
 impl Attempt {
-    /// Runs it to its outcome, taking messages as they come.
+    /// Runs it to its outcome, taking messages as they come and stopping it when its time is up, as the worker does.
     async fn run(&mut self, executor: &impl Executor) -> Outcome {
         let outcome = within(async {
             let mut execution = executor.execute(&self.context);
+            let mut said = self.said.lock().await;
+            let mut time_is_up = pin!(sleep(self.context.timeout()));
             loop {
                 tokio::select! {
                     outcome = &mut execution => return outcome,
-                    () = self.said.notified() => self.messages.extend(self.context.take_messages()),
+                    Some(_) = said.recv() => self.messages.extend(self.context.take_messages()),
+                    () = &mut time_is_up, if self.context.stop_reason().is_none() => self.context.stop(Stop::Timeout),
                 }
             }
         });
@@ -92,7 +97,7 @@ impl Attempt {
                 if !messages.is_empty() {
                     return messages;
                 }
-                self.said.notified().await;
+                self.said.lock().await.recv().await;
             }
         })
         .await

@@ -6,8 +6,8 @@ use tokio::process::{ChildStderr, ChildStdout};
 use longshore_queue::ResultMessage;
 
 use super::super::protocol::{self, Said, Verdict};
-use super::Stdout;
 use crate::Context;
+use crate::config::Stdout;
 
 /// How much of a line is kept: a message is one row, read by people.
 pub(super) const LINE_MAX_BYTES: usize = 64 * 1024;

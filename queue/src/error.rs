@@ -1,0 +1,69 @@
+//! What can go wrong between this crate and the database.
+
+/// Why a step was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database refused it or could not be reached.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    /// Something between this program and the database shares its connections.
+    #[error(
+        "a pooler that shares connections stands before the database: the session's settings did not arrive. \
+         Connect to the server itself, or say connection = \"transaction_pooler\" in the configuration"
+    )]
+    Pooler,
+    /// The schema has not been applied, or not all of it.
+    #[error("the schema `{schema}` is at version {found}, this program needs {wanted}: run `longshore migrate`")]
+    SchemaOlder {
+        /// Where the tables are looked for.
+        schema: String,
+        /// The newest version applied, 0 when there is none.
+        found: i64,
+        /// The newest version that this program knows.
+        wanted: i64,
+    },
+    /// A newer program has changed the schema.
+    #[error(
+        "the schema is at version {found}, newer than {known}, the newest this program knows: \
+         use a newer longshore"
+    )]
+    SchemaNewer {
+        /// The newest version applied.
+        found: i64,
+        /// The newest version that this program knows.
+        known: i64,
+    },
+    /// A migration was not applied.
+    #[error("migration: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// Another program holds the migration lock for longer than anybody should.
+    #[error("another migration has been running for {0:?}: look at pg_stat_activity, then try again")]
+    MigrationBusy(std::time::Duration),
+}
+
+impl Error {
+    /// True when the same call may go through later: the connection, the server's state or a time limit was the cause,
+    /// not what was sent.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Database(sqlx::Error::Database(error)) => error.code().is_none_or(|code| {
+                // connection, transaction rollback, resources, operator intervention, object in use, system, read-only
+                ["08", "40", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class)) || code == "25006"
+            }),
+            Self::Database(sqlx::Error::Encode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => false,
+            Self::Database(_) => true,
+            _ => false,
+        }
+    }
+
+    /// The SQLSTATE, when the database gave one.
+    pub fn sqlstate(&self) -> Option<String> {
+        match self {
+            Self::Database(sqlx::Error::Database(error)) => error.code().map(|code| code.into_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// A result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,88 @@
+//! Inserting from Rust: the same INSERT that any producer writes.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use crate::Result;
+
+/// A task to insert. What is `None` takes the database's default.
+#[derive(Debug, Clone, Default)]
+pub struct NewTask {
+    /// A UUIDv7 of the producer's own.
+    pub task_id: Option<Uuid>,
+    /// What to do; 1 to 128 bytes.
+    pub action: String,
+    /// Which lane; `default`.
+    pub queue: Option<String>,
+    /// 0 (first) to 9; 5.
+    pub priority: Option<i16>,
+    /// Up to 256 KiB of JSON text; `{}`.
+    pub payload: Option<Value>,
+    /// URI of input documents, without credentials.
+    pub design_ref: Option<String>,
+    /// Which nodes it is about.
+    pub node_filter: Option<Value>,
+    /// Whatever shall travel along, such as a `traceparent`.
+    pub request_context: Option<Value>,
+    /// When it is due; now.
+    pub run_at: Option<DateTime<Utc>>,
+    /// After how many attempts a failure is final; 20.
+    pub max_attempts: Option<i16>,
+    /// How long one attempt may take; the action's configuration.
+    pub timeout: Option<Duration>,
+    /// At most one task of this queue and key waits; a further one is not inserted.
+    pub unique_key: Option<String>,
+    /// With a key: at most one waits or runs.
+    pub unique_until_ended: bool,
+}
+
+impl NewTask {
+    /// A task of this action, with defaults.
+    pub fn new(action: impl Into<String>) -> Self {
+        Self { action: action.into(), ..Self::default() }
+    }
+
+    /// The same with a payload.
+    #[must_use]
+    pub fn payload(self, payload: Value) -> Self {
+        Self { payload: Some(payload), ..self }
+    }
+}
+
+/// Inserts a task: its id, or `None` when its key is taken.
+///
+/// # Errors
+/// Those of the database; a refused value names its constraint.
+pub async fn insert(db: impl PgExecutor<'_>, task: &NewTask) -> Result<Option<Uuid>> {
+    Ok(insert_many(db, std::slice::from_ref(task)).await?.pop())
+}
+
+/// Inserts tasks with one statement: the ids of those whose key was not taken, in order.
+///
+/// # Errors
+/// Those of the database; one refused value refuses all.
+pub async fn insert_many(db: impl PgExecutor<'_>, tasks: &[NewTask]) -> Result<Vec<Uuid>> {
+    fn column<T>(tasks: &[NewTask], of: impl Fn(&NewTask) -> T) -> Vec<T> {
+        tasks.iter().map(of).collect()
+    }
+    Ok(sqlx::query_scalar(include_str!("sql/insert.sql"))
+        .bind(column(tasks, |task| task.task_id))
+        .bind(column(tasks, |task| task.action.clone()))
+        .bind(column(tasks, |task| task.queue.clone()))
+        .bind(column(tasks, |task| task.priority))
+        .bind(column(tasks, |task| task.payload.clone()))
+        .bind(column(tasks, |task| task.design_ref.clone()))
+        .bind(column(tasks, |task| task.node_filter.clone()))
+        .bind(column(tasks, |task| task.request_context.clone()))
+        .bind(column(tasks, |task| task.run_at))
+        .bind(column(tasks, |task| task.max_attempts))
+        .bind(column(tasks, |task| task.timeout.map(|timeout| timeout.as_secs_f64())))
+        .bind(column(tasks, |task| task.unique_key.clone()))
+        .bind(column(tasks, |task| task.unique_until_ended))
+        .fetch_all(db)
+        .await?)
+}

@@ -1,0 +1,137 @@
+//! Applying the schema, which is embedded in the program.
+
+use std::time::{Duration, Instant};
+
+use sqlx::migrate::{MigrationType, Migrator};
+use sqlx::{Connection, Executor, PgConnection, SqlStr};
+
+use crate::{Connect, Error, Result};
+
+/// All migrations, in order.
+const MIGRATIONS: [Migration; 1] =
+    [Migration { version: 1, description: "tasks", sql: include_str!("../../migrations/0001_tasks.sql") }];
+
+/// The table that says what was applied. Its own name: the tables may live in a user's database, beside their own.
+const APPLIED: &str = "longshore_migrations";
+
+/// How long to wait for another program that migrates.
+const LOCK_PATIENCE: Duration = Duration::from_secs(120);
+
+/// A migration.
+#[derive(Debug, Clone, Copy)]
+pub struct Migration {
+    /// Counts up.
+    pub version: i64,
+    /// What it brings.
+    pub description: &'static str,
+    /// Its text.
+    pub sql: &'static str,
+}
+
+impl Migration {
+    fn of_sqlx(&self) -> sqlx::migrate::Migration {
+        sqlx::migrate::Migration::new(
+            self.version,
+            self.description.into(),
+            MigrationType::Simple,
+            SqlStr::from_static(self.sql),
+            false,
+        )
+    }
+}
+
+/// The newest version that this program knows.
+pub fn newest_version() -> i64 {
+    MIGRATIONS[MIGRATIONS.len() - 1].version
+}
+
+/// The migrations that this database lacks, in order.
+///
+/// # Errors
+/// [`Error::SchemaNewer`], and those of the database.
+pub async fn pending(connect: &Connect) -> Result<Vec<Migration>> {
+    let mut conn = connect.plain().await?;
+    let found = applied_version(&mut conn).await?;
+    conn.close().await?;
+    Ok(MIGRATIONS.into_iter().filter(|migration| migration.version > found).collect())
+}
+
+/// Applies what is missing, each migration in a transaction of its own, and returns the versions applied. Any number of
+/// programs may call it at once: one works, the others wait and find nothing left. The schema is made when it is not
+/// there.
+///
+/// # Errors
+/// [`Error::SchemaNewer`], [`Error::MigrationBusy`], and those of the database; what was applied before stays.
+pub async fn migrate(connect: &Connect) -> Result<Vec<i64>> {
+    let mut conn = connect.plain().await?;
+    lock(&mut conn, connect.schema()).await?;
+    let schema = connect.schema().replace('"', "\"\"");
+    let exists: bool = sqlx::query_scalar("SELECT to_regnamespace(quote_ident($1)) IS NOT NULL")
+        .bind(connect.schema())
+        .fetch_one(&mut conn)
+        .await?;
+    if !exists {
+        conn.execute(sqlx::AssertSqlSafe(format!("CREATE SCHEMA \"{schema}\""))).await?;
+    }
+    let before = applied_version(&mut conn).await?;
+    let mut migrator = Migrator::with_migrations(MIGRATIONS.iter().map(Migration::of_sqlx).collect());
+    // sqlx waits for its lock inside a statement, whose snapshot a concurrent index build would wait for in turn
+    migrator.set_locking(false);
+    migrator.dangerous_set_table_name(APPLIED);
+    migrator.run_direct(None, &mut conn, false).await?;
+    conn.close().await?;
+    Ok(MIGRATIONS.iter().map(|migration| migration.version).filter(|version| *version > before).collect())
+}
+
+/// Says whether the schema is the one that this program was written for.
+///
+/// # Errors
+/// [`Error::SchemaOlder`]; a newer schema is accepted, since a migration works with the previous version's workers.
+pub async fn check_schema(connect: &Connect) -> Result<()> {
+    let mut conn = connect.plain().await?;
+    let found = match applied_version(&mut conn).await {
+        Err(Error::SchemaNewer { found, .. }) => found,
+        other => other?,
+    };
+    conn.close().await?;
+    if found < newest_version() {
+        return Err(Error::SchemaOlder { schema: connect.schema().to_owned(), found, wanted: newest_version() });
+    }
+    Ok(())
+}
+
+/// The newest version applied; 0 for none.
+async fn applied_version(conn: &mut PgConnection) -> Result<i64> {
+    let there: bool =
+        sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(APPLIED).fetch_one(&mut *conn).await?;
+    if !there {
+        return Ok(0);
+    }
+    let found: i64 = sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM longshore_migrations WHERE success")
+        .fetch_one(conn)
+        .await?;
+    if found > newest_version() {
+        return Err(Error::SchemaNewer { found, known: newest_version() });
+    }
+    Ok(found)
+}
+
+/// Takes the migration lock of a schema, by asking again and again: a session that waits inside a statement holds a
+/// snapshot.
+async fn lock(conn: &mut PgConnection, schema: &str) -> Result<()> {
+    let since = Instant::now();
+    loop {
+        let locked: bool =
+            sqlx::query_scalar("SELECT pg_try_advisory_lock(hashtextextended('longshore migrate ' || $1, 0))")
+                .bind(schema)
+                .fetch_one(&mut *conn)
+                .await?;
+        if locked {
+            return Ok(());
+        }
+        if since.elapsed() > LOCK_PATIENCE {
+            return Err(Error::MigrationBusy(LOCK_PATIENCE));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

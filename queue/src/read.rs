@@ -1,0 +1,100 @@
+//! Reading: a task, its log, and how much waits. Nothing here locks.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use crate::Result;
+
+/// A task as it stands.
+#[derive(Debug, Clone, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the columns of the table tasks, under their own names")]
+pub struct TaskState {
+    pub task_id: Uuid,
+    pub action: String,
+    pub queue: String,
+    pub status: String,
+    pub attempt: i16,
+    pub max_attempts: i16,
+    pub run_at: DateTime<Utc>,
+    pub created: DateTime<Utc>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub finished_at: Option<DateTime<Utc>>,
+    pub result_status: String,
+    pub result_message: Option<String>,
+    pub result_reason: Option<String>,
+    pub result_error_count: i32,
+    pub result_successes: Vec<String>,
+    pub result_failures: Vec<String>,
+    pub output: Option<Value>,
+    pub terminated_at: Option<DateTime<Utc>>,
+    pub terminated_by: Option<String>,
+}
+
+/// Reads a task; `None` when there is none of that id.
+///
+/// # Errors
+/// Those of the database.
+pub async fn read(db: impl PgExecutor<'_>, task_id: Uuid) -> Result<Option<TaskState>> {
+    Ok(sqlx::query_as(include_str!("sql/read.sql")).bind(task_id).fetch_optional(db).await?)
+}
+
+/// A message as recorded.
+#[derive(Debug, Clone, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the columns of the table result_message, under their own names")]
+pub struct RecordedMessage {
+    pub sequence: i32,
+    pub ts: DateTime<Utc>,
+    pub error: bool,
+    pub message: String,
+    pub context: Option<String>,
+    pub context_type: Option<String>,
+    pub extra: Option<Value>,
+}
+
+/// Reads at most `limit` messages of a task after a sequence number, in order.
+///
+/// # Errors
+/// Those of the database.
+pub async fn messages(db: impl PgExecutor<'_>, task_id: Uuid, after: i32, limit: i32) -> Result<Vec<RecordedMessage>> {
+    Ok(sqlx::query_as(include_str!("sql/messages.sql")).bind(task_id).bind(after).bind(limit).fetch_all(db).await?)
+}
+
+/// How much waits in a queue.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Depth {
+    /// Which queue.
+    pub queue: String,
+    /// Due tasks, counted up to the bound per priority.
+    pub ready: i64,
+    /// Tasks due later, counted likewise.
+    pub scheduled: i64,
+    /// How long the oldest due task has waited; 0 when none does.
+    pub oldest_ready_age_seconds: f64,
+}
+
+/// Counts what waits, up to `bound` rows a queue, priority and state.
+///
+/// # Errors
+/// Those of the database.
+pub async fn depths(db: impl PgExecutor<'_>, queues: &[String], bound: i32) -> Result<Vec<Depth>> {
+    Ok(sqlx::query_as(include_str!("sql/depths.sql")).bind(bound).bind(queues).fetch_all(db).await?)
+}
+
+/// The fleet at a glance.
+#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+pub struct Fleet {
+    /// Workers that have reported within their lease.
+    pub alive: i64,
+    /// Tasks in open claims: an upper bound of what runs.
+    pub claimed: i64,
+}
+
+/// Counts workers and claimed tasks.
+///
+/// # Errors
+/// Those of the database.
+pub async fn fleet(db: impl PgExecutor<'_>) -> Result<Fleet> {
+    Ok(sqlx::query_as(include_str!("sql/fleet.sql")).fetch_one(db).await?)
+}

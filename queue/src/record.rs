@@ -1,0 +1,56 @@
+//! Recording the messages of held tasks.
+
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use crate::{Held, Result, ResultMessage};
+
+/// A message with its place in the task's log.
+#[derive(Debug, Clone)]
+pub struct NumberedMessage {
+    /// Which task.
+    pub task_id: Uuid,
+    /// Its number: from 1, without gaps, given by the claim's holder.
+    pub sequence: i32,
+    /// What it says.
+    pub message: ResultMessage,
+}
+
+/// Appends messages to held tasks; returns the ids of the tasks still held, the messages of others are not recorded.
+/// Sent twice, the second has no effect.
+///
+/// # Errors
+/// Those of the database; text that Postgres cannot store (U+0000) refuses the whole batch.
+pub async fn record(db: impl PgExecutor<'_>, held: &[Held], messages: &[NumberedMessage]) -> Result<Vec<Uuid>> {
+    Ok(sqlx::query_scalar(include_str!("sql/record.sql"))
+        .bind(held.iter().map(|held| held.task_id).collect::<Vec<_>>())
+        .bind(held.iter().map(|held| held.claim_token).collect::<Vec<_>>())
+        .bind(messages.iter().map(|message| message.task_id).collect::<Vec<_>>())
+        .bind(messages.iter().map(|message| message.sequence).collect::<Vec<_>>())
+        .bind(messages.iter().map(|message| message.message.error).collect::<Vec<_>>())
+        .bind(messages.iter().map(|message| message.message.message.as_str()).collect::<Vec<_>>())
+        .bind(messages.iter().map(|message| message.message.context.as_deref()).collect::<Vec<_>>())
+        .bind(messages.iter().map(|message| message.message.context_type.as_deref()).collect::<Vec<_>>())
+        .bind(messages.iter().map(|message| message.message.extra.as_ref()).collect::<Vec<_>>())
+        .fetch_all(db)
+        .await?)
+}
+
+/// Where the log of a task stands.
+#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+pub struct LastMessage {
+    /// Which task.
+    pub task_id: Uuid,
+    /// The last number given; 0 for none.
+    pub sequence: i32,
+    /// How many messages have the error flag.
+    pub error_count: i32,
+}
+
+/// Reads where the logs of tasks stand. A holder does so once, before its first message.
+///
+/// # Errors
+/// Those of the database.
+pub async fn last_messages(db: impl PgExecutor<'_>, task_ids: &[Uuid]) -> Result<Vec<LastMessage>> {
+    Ok(sqlx::query_as(include_str!("sql/last_messages.sql")).bind(task_ids).fetch_all(db).await?)
+}

@@ -1,0 +1,36 @@
+//! Giving back what dead workers held.
+
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use crate::{Leadership, Result};
+
+/// A rescued task.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Rescued {
+    /// Which task.
+    pub task_id: Uuid,
+    /// Its queue.
+    pub queue: String,
+    /// `queued`, `terminated`, or `complete` when its attempts are used up.
+    pub status: String,
+}
+
+/// Claims looked at in one call: bounds how long the statement runs.
+const RESCUE_CLAIMS: i32 = 20;
+
+/// Gives the tasks of dead workers back, of a few claims at a time; call again until nothing comes. A worker is dead
+/// when it has not reported for its lease, while `witness`, the caller's own worker, has reported without a gap for at
+/// least that long: after an outage everybody has one lease to report.
+///
+/// # Errors
+/// Those of the database.
+pub async fn rescue(db: impl PgExecutor<'_>, leadership: Leadership, witness: Uuid) -> Result<Vec<Rescued>> {
+    Ok(sqlx::query_as(include_str!("sql/rescue.sql"))
+        .bind(leadership.identity)
+        .bind(leadership.epoch)
+        .bind(witness)
+        .bind(RESCUE_CLAIMS)
+        .fetch_all(db)
+        .await?)
+}

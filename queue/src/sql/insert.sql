@@ -1,0 +1,31 @@
+-- Inserts tasks; a column that is NULL takes its default. Returns the ids, one a task that was not a duplicate.
+--   $1 task_id uuid[]         $2 action text[]              $3 queue text[]        $4 priority smallint[]
+--   $5 payload jsonb[]        $6 design_ref text[]          $7 node_filter jsonb[] $8 request_context jsonb[]
+--   $9 run_at timestamptz[]   $10 max_attempts smallint[]   $11 timeout in seconds float8[]
+--   $12 unique_key text[]     $13 unique until the end boolean[]
+INSERT INTO tasks (
+    task_id, action, queue, priority, payload, design_ref, node_filter, request_context, run_at, max_attempts,
+    "timeout", unique_key, unique_until
+)
+SELECT
+    coalesce(given.task_id, task_uuidv7()),
+    given.action,
+    coalesce(given.queue, 'default'),
+    coalesce(given.priority, 5::smallint),
+    coalesce(given.payload, '{}'),
+    given.design_ref,
+    given.node_filter,
+    given.request_context,
+    coalesce(given.run_at, now()),
+    coalesce(given.max_attempts, 20::smallint),
+    make_interval(secs => given.timeout_seconds),
+    given.unique_key,
+    CASE WHEN given.until_ended THEN 'ended' ELSE 'claimed' END::task_unique_until
+FROM unnest(
+    $1::uuid[], $2::text[], $3::text[], $4::smallint[], $5::jsonb[], $6::text[], $7::jsonb[], $8::jsonb[],
+    $9::timestamptz[], $10::smallint[], $11::float8[], $12::text[], $13::boolean[]
+) AS given (
+    task_id, action, queue, priority, payload, design_ref, node_filter, request_context, run_at, max_attempts,
+    timeout_seconds, unique_key, until_ended
+)
+RETURNING task_id

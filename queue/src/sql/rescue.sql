@@ -1,0 +1,94 @@
+-- Gives the tasks of dead workers back to the queue: queued again at once, the attempt counted; complete with a failure
+-- when the attempts are used up; terminated when that was asked for. One row a task.
+--   $1 identity uuid   $2 epoch bigint: the leader's   $3 worker_id uuid: the witness   $4 limit of claims int
+-- A worker is dead when its last heartbeat is older than its lease, while the witness has reported without a gap for at
+-- least as long. A claim without a worker is one of a process that came back after it was declared dead.
+-- Index: claims_worker, then the primary key. Locked rows are passed over and come with the next call. FOR SHARE on
+-- the lead: a takeover that has committed makes this statement do nothing.
+WITH leader AS MATERIALIZED (
+    SELECT
+    FROM active_instance
+    WHERE identity = $1
+      AND epoch = $2
+      AND lease_expires_at > now()
+    FOR SHARE
+),
+dead AS MATERIALIZED (
+    SELECT workers.worker_id
+    FROM workers
+    WHERE EXISTS (SELECT FROM leader)
+      AND workers.heartbeat_at < now() - workers.lease
+      AND EXISTS (
+          SELECT
+          FROM workers AS witness
+          WHERE witness.worker_id = $3
+            AND witness.heartbeat_at > now() - witness.lease * 2 / 3
+            AND witness.beating_since < now() - workers.lease
+      )
+    FOR UPDATE SKIP LOCKED
+),
+orphaned AS MATERIALIZED (
+    SELECT claims.claim_token, claims.task_ids
+    FROM claims
+    WHERE claims.worker_id IN (SELECT worker_id FROM dead)
+       OR (
+          EXISTS (SELECT FROM leader)
+          AND claims.claimed_at < now() - interval '1 minute'
+          AND NOT EXISTS (SELECT FROM workers WHERE workers.worker_id = claims.worker_id)
+       )
+    LIMIT $4
+    FOR UPDATE SKIP LOCKED
+),
+open AS MATERIALIZED (
+    SELECT tasks.task_id, orphaned.claim_token
+    FROM orphaned
+    CROSS JOIN unnest(orphaned.task_ids) AS held (task_id)
+    JOIN tasks ON tasks.task_id = held.task_id
+    WHERE tasks.claim_token = orphaned.claim_token
+      AND tasks.status IN ('running', 'terminating')
+),
+held AS MATERIALIZED (
+    SELECT tasks.task_id, open.claim_token
+    FROM open
+    JOIN tasks ON tasks.task_id = open.task_id
+    WHERE tasks.claim_token = open.claim_token
+      AND tasks.status IN ('running', 'terminating')
+    FOR NO KEY UPDATE OF tasks SKIP LOCKED
+),
+rescued AS (
+    UPDATE tasks
+    SET status = CASE
+            WHEN tasks.status = 'terminating' THEN 'terminated'
+            WHEN tasks.attempt >= tasks.max_attempts THEN 'complete'
+            ELSE 'queued'
+        END::task_status,
+        result_status = CASE
+            WHEN tasks.status = 'terminating' OR tasks.attempt >= tasks.max_attempts THEN 'failure'
+            ELSE tasks.result_status::text
+        END::task_result_status,
+        result_reason = CASE tasks.status WHEN 'terminating' THEN 'terminated' ELSE 'worker_died' END,
+        result_message = 'the worker that held attempt ' || tasks.attempt || ' stopped reporting',
+        finished_at = CASE
+            WHEN tasks.status = 'terminating' OR tasks.attempt >= tasks.max_attempts THEN now()
+        END,
+        run_at = now(),
+        updated = now()
+    FROM held
+    WHERE tasks.task_id = held.task_id
+      AND tasks.claim_token = held.claim_token
+    RETURNING tasks.task_id, tasks.claim_token, tasks.queue, tasks.status
+),
+closed AS (
+    DELETE FROM claims
+    USING orphaned
+    WHERE claims.claim_token = orphaned.claim_token
+      AND (SELECT count(*) FROM open WHERE open.claim_token = orphaned.claim_token)
+        = (SELECT count(*) FROM rescued WHERE rescued.claim_token = orphaned.claim_token)
+),
+buried AS (
+    DELETE FROM workers
+    WHERE workers.worker_id IN (SELECT worker_id FROM dead)
+      AND NOT EXISTS (SELECT FROM claims WHERE claims.worker_id = workers.worker_id)
+)
+SELECT task_id, queue::text AS queue, status::text AS status
+FROM rescued

@@ -1,0 +1,160 @@
+//! One claimed task on its way through an executor.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use longshore_queue::{Held, Outcome};
+use tokio::sync::mpsc::UnboundedSender;
+use uuid::Uuid;
+
+use crate::action::Action;
+use crate::lane::Lane;
+use crate::{Context, Stop};
+
+/// How long an executor that was asked to stop may take to clean up before it is dropped: longer than a command is given
+/// between TERM and KILL.
+pub(crate) const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// A claimed task, its executor's context and its claim.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub(crate) context: Context,
+    pub(crate) claim_token: Uuid,
+    pub(crate) action: Arc<Action>,
+    pub(crate) lane: Arc<Lane>,
+    started: OnceLock<Instant>,
+    decided: AtomicBool,
+    /// Where the task's log stands; `None` until the first message.
+    pub(crate) log: Mutex<Option<Log>>,
+}
+
+/// Where a task's log stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Log {
+    pub(crate) sequence: i32,
+    pub(crate) error_count: i32,
+}
+
+/// An attempt with its outcome.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    pub(crate) attempt: Arc<Attempt>,
+    pub(crate) outcome: Outcome,
+    /// How long its executor took; `None` when it was not started.
+    pub(crate) execution: Option<Duration>,
+}
+
+impl Attempt {
+    pub(crate) fn new(context: Context, claim_token: Uuid, action: Arc<Action>, lane: Arc<Lane>) -> Self {
+        Self {
+            context,
+            claim_token,
+            action,
+            lane,
+            started: OnceLock::new(),
+            decided: AtomicBool::new(false),
+            log: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn held(&self) -> Held {
+        Held { task_id: self.context.task().task_id, claim_token: self.claim_token }
+    }
+
+    /// Since when its executor runs.
+    pub(crate) fn started(&self) -> Option<Instant> {
+        self.started.get().copied()
+    }
+
+    pub(crate) fn log(&self) -> Option<Log> {
+        *self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_log(&self, log: Log) {
+        *self.log.lock().unwrap_or_else(PoisonError::into_inner) = Some(log);
+    }
+
+    /// Runs the executor once a slot is free, and sends the outcome on.
+    pub(crate) async fn run(self: Arc<Self>, settled: UnboundedSender<Settled>) {
+        let slots = Arc::clone(&self.lane.slots);
+        let outcome = match slots.acquire().await {
+            // at shutdown, what has not begun goes back
+            Err(_closed) => Outcome::Release,
+            Ok(_slot) => match self.context.stop_reason() {
+                Some(reason) => stopped(reason),
+                None => {
+                    self.started.get_or_init(Instant::now);
+                    self.execute().await
+                }
+            },
+        };
+        self.decide(outcome, &settled);
+    }
+
+    /// Runs the executor to its outcome, or until it has been asked to stop and its grace is over.
+    async fn execute(&self) -> Outcome {
+        let executor = AssertUnwindSafe(self.action.executor.execute(&self.context)).catch_unwind();
+        let limit = async {
+            tokio::select! {
+                () = tokio::time::sleep(self.context.timeout()) => self.context.stop(Stop::Timeout),
+                _ = self.context.stopped() => {}
+            }
+            tokio::time::sleep(STOP_GRACE).await;
+        };
+        let ended = tokio::select! {
+            biased;
+            ended = executor => ended,
+            () = limit => Ok(Outcome::retry("stopped", "the executor went on after it was asked to stop")),
+        };
+        match (ended, self.context.stop_reason()) {
+            (Err(panic), _) => Outcome::retry("panic", format!("the executor panicked: {}", panic_text(&*panic))),
+            (Ok(_), Some(Stop::Timeout)) => timed_out(self.context.timeout()),
+            (Ok(Outcome::Ended(result)), _) => Outcome::Ended(result),
+            (Ok(_), Some(reason)) => stopped(reason),
+            (Ok(outcome), None) => outcome,
+        }
+    }
+
+    /// Ends an attempt from outside whose executor blocks its thread, so that no timer inside it is ever looked at.
+    pub(crate) fn give_up_if_blocked(self: &Arc<Self>, settled: &UnboundedSender<Settled>) {
+        let limit = self.context.timeout().saturating_add(STOP_GRACE).saturating_add(Duration::from_secs(2));
+        if self.started().is_some_and(|started| started.elapsed() > limit) {
+            self.decide(timed_out(self.context.timeout()), settled);
+        }
+    }
+
+    /// Sends the outcome on; the first one counts.
+    fn decide(self: &Arc<Self>, outcome: Outcome, settled: &UnboundedSender<Settled>) {
+        if self.decided.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let execution = self.started().map(|started| started.elapsed());
+        self.lane.ended(execution);
+        // nobody receives only after the worker has given everything back
+        settled.send(Settled { attempt: Arc::clone(self), outcome, execution }).ok();
+    }
+}
+
+fn stopped(reason: Stop) -> Outcome {
+    match reason {
+        Stop::Shutdown => Outcome::Release,
+        Stop::Terminated => Outcome::failure("terminated", "terminated while it ran"),
+        Stop::Lost => Outcome::retry("lost", "the claim was lost"),
+        Stop::Timeout => Outcome::retry("timeout", "the time was up"),
+    }
+}
+
+fn timed_out(limit: Duration) -> Outcome {
+    Outcome::retry("timeout", format!("the attempt took longer than {}", humantime::format_duration(limit)))
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no text")
+}

@@ -1,0 +1,208 @@
+//! The claim loop of one lane: as large a batch as there is room for, as soon as something may be there.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use longshore_queue::{ClaimRequest, Claimed, Keys, Result, claim, settle_unique};
+use metrics::{Counter, counter};
+use tokio::runtime::Handle;
+use uuid::Uuid;
+
+use crate::Context;
+use crate::action::Action;
+use crate::attempt::Attempt;
+use crate::fleet::{Fleet, Phase};
+use crate::lane::{BATCH_MAX, Lane};
+use crate::link::{Link, step};
+use crate::metrics::StatementMetrics;
+use crate::resume::{Pass, Resume};
+
+/// A worker that INSERTs do not notify looks so often while tasks come: what a busy fleet's polling costs.
+const BUSY_POLL: Duration = Duration::from_millis(5);
+
+/// While more waits than there is room for, a claim waits this long for a better batch.
+const GATHER: Duration = Duration::from_millis(3);
+
+/// Outcomes that wait to be written, above which nothing more is claimed: the database takes no completions then.
+const UNSETTLED_MAX: usize = 4 * BATCH_MAX;
+
+/// Claims for one lane.
+pub(crate) struct Claimer {
+    fleet: Arc<Fleet>,
+    lane: Arc<Lane>,
+    number: usize,
+    actions: HashMap<String, Arc<Action>>,
+    executors: Handle,
+    link: Link,
+    resume: Resume,
+    metrics: StatementMetrics,
+    wakeups: Wakeups,
+}
+
+struct Wakeups {
+    notify: Counter,
+    poll: Counter,
+    capacity: Counter,
+}
+
+impl Claimer {
+    pub(crate) fn new(
+        fleet: &Arc<Fleet>,
+        number: usize,
+        actions: HashMap<String, Arc<Action>>,
+        executors: Handle,
+    ) -> Self {
+        let wakeup = |reason: &'static str| counter!("longshore_wakeups_total", "reason" => reason);
+        Self {
+            fleet: Arc::clone(fleet),
+            lane: Arc::clone(&fleet.lanes[number]),
+            number,
+            actions,
+            executors,
+            link: Link::new(&fleet.connect, "claim"),
+            resume: Resume::new(Instant::now()),
+            metrics: StatementMetrics::claim(),
+            wakeups: Wakeups { notify: wakeup("notify"), poll: wakeup("poll"), capacity: wakeup("capacity") },
+        }
+    }
+
+    /// Claims until the worker drains. A claim under way is finished, so that nothing is claimed and forgotten.
+    pub(crate) async fn run(mut self) {
+        let mut backlog = false;
+        let mut before_sleep = false;
+        let mut woken = false;
+        while self.fleet.phase() < Phase::Draining {
+            self.fleet.vital.turn(self.number);
+            let Some(room) = self.room(backlog).await else { continue };
+            let pass = self.resume.next(Instant::now(), before_sleep);
+            let Ok((found, full)) = self.claim(pass, room).await else {
+                self.fleet.look.notify_one();
+                continue;
+            };
+            backlog = full;
+            before_sleep = !full;
+            if found > 0 || pass == Pass::Key {
+                woken &= found == 0;
+                continue;
+            }
+            if woken {
+                // what a long transaction inserted lies far behind the key
+                woken = false;
+                self.resume.hurry();
+            }
+            if self.resume.next(Instant::now(), true) != Pass::Full {
+                woken = self.sleep().await;
+            }
+        }
+        self.link.close().await;
+    }
+
+    /// How many may be claimed; `None` when none after a while.
+    async fn room(&self, backlog: bool) -> Option<usize> {
+        let wanted = if backlog { (self.lane.concurrency / 4).clamp(1, BATCH_MAX / 2) } else { 1 };
+        let since = Instant::now();
+        loop {
+            let room = if self.fleet.attempts().len() > self.lane.concurrency + UNSETTLED_MAX { 0 } else { self.lane.room() };
+            if room >= wanted || room > 0 && since.elapsed() >= GATHER {
+                return Some(room);
+            }
+            let patience = if room > 0 { GATHER } else { Duration::from_secs(1) };
+            tokio::select! {
+                () = self.lane.capacity.notified() => self.wakeups.capacity.increment(1),
+                () = self.fleet.reached(Phase::Draining) => return None,
+                () = tokio::time::sleep(patience) => if room == 0 { return None },
+            }
+        }
+    }
+
+    /// One claim: how many it brought, and whether more may wait.
+    async fn claim(&mut self, pass: Pass, limit: usize) -> Result<(usize, bool)> {
+        let keys: Keys = self.resume.keys(pass);
+        let claim_token = Uuid::new_v4();
+        let request = ClaimRequest {
+            queue: &self.lane.queue,
+            actions: &self.lane.actions,
+            limit,
+            worker_id: self.fleet.worker_id,
+            claim_token,
+            keys: &keys,
+        };
+        // known before it is sent, so that it is not taken for forgotten while it is under way
+        self.fleet.claims().insert(claim_token, 0);
+        let began = Instant::now();
+        let claimed = step!(self.link, db => claim(db, &request));
+        let took = began.elapsed();
+        let claimed = match claimed {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                self.fleet.claims().remove(&claim_token);
+                self.metrics.failed(took);
+                return Err(error);
+            }
+        };
+        let found = claimed.tasks.len();
+        self.metrics.done(took, found);
+        let full = self.resume.claimed(pass, keys, &claimed, limit, took, Instant::now());
+        if found == 0 {
+            self.fleet.claims().remove(&claim_token);
+        } else {
+            self.begin(claimed, claim_token).await;
+        }
+        Ok((found, full))
+    }
+
+    /// Hands a claimed batch to the executors.
+    async fn begin(&mut self, mut claimed: Claimed, claim_token: Uuid) {
+        self.lane.metrics.claimed.increment(claimed.tasks.len() as u64);
+        for task in &claimed.tasks {
+            self.lane.metrics.wait.record((claimed.claimed_at - task.run_at).as_seconds_f64().max(0.0));
+        }
+        self.drop_duplicates(&mut claimed, claim_token).await;
+        self.fleet.claims().insert(claim_token, i32::try_from(claimed.tasks.len()).unwrap_or(i32::MAX));
+        self.lane.took(claimed.tasks.len());
+        let mut batch = Vec::with_capacity(claimed.tasks.len());
+        for task in claimed.tasks {
+            let action = Arc::clone(&self.actions[task.action.as_str()]);
+            let timeout = task.timeout.unwrap_or(action.timeout);
+            let context = Context::new(task, timeout, self.fleet.said.clone());
+            batch.push(Arc::new(Attempt::new(context, claim_token, action, Arc::clone(&self.lane))));
+        }
+        self.fleet.attempts().extend(batch.iter().map(|attempt| (attempt.held().task_id, Arc::clone(attempt))));
+        for attempt in batch {
+            self.executors.spawn(attempt.run(self.fleet.settled.clone()));
+        }
+    }
+
+    /// Takes out the tasks that ended as duplicates of another one with their key.
+    async fn drop_duplicates(&mut self, claimed: &mut Claimed, claim_token: Uuid) {
+        let keyed: Vec<Uuid> =
+            claimed.tasks.iter().filter(|task| task.unique_key.is_some()).map(|task| task.task_id).collect();
+        if keyed.is_empty() {
+            return;
+        }
+        // where the database cannot say, the tasks run: twice is allowed, never is not
+        if let Ok(duplicates) = step!(self.link, db => settle_unique(db, &keyed, claim_token)) {
+            claimed.tasks.retain(|task| !duplicates.contains(&task.task_id));
+            self.lane.metrics.deduplicated.increment(duplicates.len() as u64);
+        }
+    }
+
+    /// Sleeps until something is inserted (true), or it is time to look anyway.
+    async fn sleep(&self) -> bool {
+        let notified = self.fleet.notified.load(Ordering::Acquire);
+        let patience = if notified || !self.fleet.notify { self.lane.poll } else { BUSY_POLL.min(self.lane.poll) };
+        tokio::select! {
+            () = self.lane.inserted.notified() => {
+                self.wakeups.notify.increment(1);
+                true
+            }
+            () = tokio::time::sleep(patience) => {
+                self.wakeups.poll.increment(1);
+                false
+            }
+            () = self.fleet.reached(Phase::Draining) => false,
+        }
+    }
+}

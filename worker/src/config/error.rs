@@ -1,0 +1,74 @@
+//! What is wrong with a configuration: all of it in one pass, by line.
+
+use std::cell::RefCell;
+
+use thiserror::Error;
+
+/// Problems shown at most: enough to mend a file, few enough to stay on one screen.
+const PROBLEMS_MAX: usize = 20;
+
+/// A configuration that cannot be used. Displays one problem a line, each with its place, the value and the remedy;
+/// secrets are never part of it. A program exits 64 on it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{}", .problems.join("\n"))]
+pub struct ConfigError {
+    problems: Vec<String>,
+}
+
+impl ConfigError {
+    /// One problem: its place (a file, a file and a line, a variable) and what is wrong there.
+    pub fn new(place: &str, what: impl std::fmt::Display) -> Self {
+        Self { problems: vec![format!("{place}: {what}")] }
+    }
+
+    /// The problems in the order of their lines, at most 20 and a count of those left out.
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+}
+
+/// Collects the problems of one text.
+pub(super) struct Report<'a> {
+    name: &'a str,
+    text: &'a str,
+    problems: RefCell<Vec<(usize, String)>>,
+}
+
+impl<'a> Report<'a> {
+    pub(super) fn new(name: &'a str, text: &'a str) -> Self {
+        Self { name, text, problems: RefCell::default() }
+    }
+
+    /// Notes a problem at this byte of the text; `None` is the whole text.
+    pub(super) fn add(&self, at: Option<usize>, what: String) {
+        self.problems.borrow_mut().push((at.map_or(0, |at| at + 1), what));
+    }
+
+    /// # Errors
+    /// Every problem noted.
+    pub(super) fn finish(&self) -> Result<(), ConfigError> {
+        let mut noted = self.problems.take();
+        if noted.is_empty() {
+            return Ok(());
+        }
+        noted.sort();
+        let count = noted.len();
+        let mut problems: Vec<String> =
+            noted.into_iter().take(PROBLEMS_MAX).map(|(at, what)| format!("{}: {what}", self.place(at))).collect();
+        if count > PROBLEMS_MAX {
+            problems.push(format!("{}: {} more problems", self.name, count - PROBLEMS_MAX));
+        }
+        Err(ConfigError { problems })
+    }
+
+    /// `file` or `file:line`, for a position from 1, where 0 is the whole text.
+    fn place(&self, position: usize) -> String {
+        match position.checked_sub(1) {
+            None => self.name.to_owned(),
+            Some(at) => {
+                let before = &self.text.as_bytes()[..at.min(self.text.len())];
+                format!("{}:{}", self.name, before.iter().filter(|byte| **byte == b'\n').count() + 1)
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! What the loops of one worker process share.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use longshore_queue::Connect;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{Notify, watch};
+use uuid::Uuid;
+
+use crate::attempt::{Attempt, Settled};
+use crate::lane::Lane;
+
+/// Where a worker stands on its way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// Claims and works.
+    Working,
+    /// Claims nothing more; what runs may end.
+    Draining,
+    /// Gives back what is left.
+    Releasing,
+    /// Everything is settled: the loops end.
+    Ended,
+}
+
+/// One worker process, seen by its loops.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    pub(crate) connect: Connect,
+    pub(crate) worker_id: Uuid,
+    pub(crate) name: String,
+    pub(crate) lease: Duration,
+    pub(crate) heartbeat: Duration,
+    pub(crate) notify: bool,
+    pub(crate) lanes: Vec<Arc<Lane>>,
+    /// Attempts claimed and not yet settled, by task.
+    attempts: Mutex<HashMap<Uuid, Arc<Attempt>>>,
+    /// Tasks not yet settled, by claim.
+    claims: Mutex<HashMap<Uuid, i32>>,
+    pub(crate) settled: UnboundedSender<Settled>,
+    /// Tasks with messages that wait.
+    pub(crate) said: UnboundedSender<Uuid>,
+    /// Told when a termination was asked for, or a claim's answer was lost.
+    pub(crate) look: Notify,
+    /// Whether INSERTs notify this worker.
+    pub(crate) notified: AtomicBool,
+    /// Wake-ups by notification since they were last counted.
+    pub(crate) wakes: AtomicU64,
+    phase: watch::Sender<Phase>,
+    pub(crate) vital: Vital,
+}
+
+/// Signs of life of the loops: a process whose loops do not turn must not keep its lease.
+#[derive(Debug)]
+pub(crate) struct Vital {
+    since: Instant,
+    /// Milliseconds after `since` at which each loop last turned: one a lane, then the settler.
+    turned: Vec<AtomicU64>,
+    /// The same for the last heartbeat that went through.
+    beat: AtomicU64,
+}
+
+impl Vital {
+    pub(crate) fn new(lanes: usize) -> Self {
+        Self {
+            since: Instant::now(),
+            turned: (0..=lanes).map(|_| AtomicU64::new(0)).collect(),
+            beat: AtomicU64::new(0),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The loop of this number has turned.
+    pub(crate) fn turn(&self, number: usize) {
+        self.turned[number].store(self.now(), Ordering::Relaxed);
+    }
+
+    /// How long ago the slowest loop has turned.
+    pub(crate) fn slowest(&self) -> Duration {
+        let oldest = self.turned.iter().map(|at| at.load(Ordering::Relaxed)).min().unwrap_or(0);
+        Duration::from_millis(self.now().saturating_sub(oldest))
+    }
+
+    /// A heartbeat went through.
+    pub(crate) fn beat(&self) {
+        self.beat.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// How long ago.
+    pub(crate) fn beat_age(&self) -> Duration {
+        Duration::from_millis(self.now().saturating_sub(self.beat.load(Ordering::Relaxed)))
+    }
+}
+
+/// What the settler receives.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    pub(crate) settled: UnboundedReceiver<Settled>,
+    pub(crate) said: UnboundedReceiver<Uuid>,
+}
+
+/// Who a worker is and how it reports.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    pub(crate) connect: Connect,
+    pub(crate) name: String,
+    pub(crate) lease: Duration,
+    pub(crate) heartbeat: Duration,
+    pub(crate) notify: bool,
+}
+
+impl Fleet {
+    pub(crate) fn new(identity: Identity, lanes: Vec<Arc<Lane>>) -> (Arc<Self>, Inbox) {
+        let (settled, settled_in) = unbounded_channel();
+        let (said, said_in) = unbounded_channel();
+        let fleet = Self {
+            notify: identity.notify && !identity.connect.is_pooled(),
+            connect: identity.connect,
+            worker_id: Uuid::new_v4(),
+            name: identity.name,
+            lease: identity.lease,
+            heartbeat: identity.heartbeat,
+            vital: Vital::new(lanes.len()),
+            lanes,
+            attempts: Mutex::default(),
+            claims: Mutex::default(),
+            settled,
+            said,
+            look: Notify::new(),
+            notified: AtomicBool::new(false),
+            wakes: AtomicU64::new(0),
+            phase: watch::Sender::new(Phase::Working),
+        };
+        (Arc::new(fleet), Inbox { settled: settled_in, said: said_in })
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Goes on to a later phase; never back.
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.send_if_modified(|at| {
+            let later = phase > *at;
+            if later {
+                *at = phase;
+            }
+            later
+        });
+    }
+
+    /// Waits until this phase, or a later one, is entered.
+    pub(crate) async fn reached(&self, phase: Phase) {
+        // the sender lives as long as self
+        self.phase.subscribe().wait_for(|at| *at >= phase).await.ok();
+    }
+
+    pub(crate) fn attempts(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Attempt>>> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Open tasks by claim.
+    pub(crate) fn claims(&self) -> MutexGuard<'_, HashMap<Uuid, i32>> {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Claimed and not yet ended, in all lanes.
+    pub(crate) fn in_hand(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.in_hand()).sum()
+    }
+}

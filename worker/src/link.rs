@@ -1,0 +1,92 @@
+//! A loop's own connection: opened when it is needed, dropped when it fails, and one log line per change between.
+
+use std::time::Duration;
+
+use longshore_queue::{Connect, Error, Result, Session};
+
+use crate::metrics;
+
+/// The pause after the first failure; it doubles up to [`PAUSE_MAX`].
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+
+/// The longest pause: a database that is back is found within it.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
+pub(crate) struct Link {
+    connect: Connect,
+    name: &'static str,
+    session: Option<Session>,
+    pause: Duration,
+    failing: bool,
+}
+
+impl Link {
+    pub(crate) fn new(connect: &Connect, name: &'static str) -> Self {
+        Self { connect: connect.clone(), name, session: None, pause: PAUSE_MIN, failing: false }
+    }
+
+    /// The session, opened if there is none.
+    pub(crate) async fn session(&mut self) -> Result<&mut Session> {
+        let session = match self.session.take() {
+            Some(session) => session,
+            None => self.connect.session(&format!("longshore {}", self.name)).await?,
+        };
+        Ok(self.session.insert(session))
+    }
+
+    /// Whether the last step went through.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.failing
+    }
+
+    /// A step went through.
+    pub(crate) fn worked(&mut self) {
+        if self.failing {
+            tracing::info!(connection = self.name, "the database answers again");
+            self.failing = false;
+        }
+        self.pause = PAUSE_MIN;
+    }
+
+    /// A step failed: drops the session, whose state is unknown, and waits a little.
+    pub(crate) async fn failed(&mut self, error: &Error) {
+        self.session = None;
+        metrics::database_error(self.name, error);
+        if !self.failing {
+            tracing::warn!(connection = self.name, %error, "the database does not do what it is asked");
+            self.failing = true;
+        }
+        tokio::time::sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(PAUSE_MAX);
+    }
+
+    /// Closes the session in good order.
+    pub(crate) async fn close(&mut self) {
+        if let Some(session) = self.session.take() {
+            session.close().await;
+        }
+    }
+}
+
+/// Runs one step on a link: `step!(link, db => complete(db, …))`. One statement, or behind a pooler one transaction;
+/// the link learns how it went.
+macro_rules! step {
+    ($link:expr, $db:ident => $call:expr) => {{
+        let link: &mut $crate::link::Link = &mut $link;
+        let done = longshore_queue::within(longshore_queue::ANSWER_TIMEOUT, async {
+            let mut step = link.session().await?.step().await?;
+            let $db = step.db();
+            let done = $call.await?;
+            step.done().await?;
+            Ok(done)
+        })
+        .await;
+        match &done {
+            Ok(_) => link.worked(),
+            Err(error) => link.failed(error).await,
+        }
+        done
+    }};
+}
+pub(crate) use step;

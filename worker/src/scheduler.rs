@@ -1,0 +1,181 @@
+//! What only one worker of the fleet does: the active instance rescues, prunes and counts. Every write proves the lead
+//! to the database, so a leader that was paused past its lease changes nothing when it wakes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use longshore_queue::{Leadership, Result, abdicate, depths, fleet as count_fleet, lead, rescue};
+use metrics::{Counter, Gauge, counter, gauge, histogram};
+
+use crate::config::Retention;
+use crate::fleet::{Fleet, Phase};
+use crate::link::{Link, step};
+
+/// How often dead workers are looked for: a killed worker's tasks run again within its lease plus this.
+const RESCUE_INTERVAL: Duration = Duration::from_secs(3);
+
+/// How often waiting tasks are counted, unless that is dear.
+const COUNT_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Counting may use this part of a core.
+const COUNT_PACE: u32 = 50;
+
+/// Rows counted a queue, priority and state at most.
+const COUNT_MAX: i32 = 100_000;
+
+/// The active instance, or a candidate for it.
+pub(crate) struct Scheduler {
+    fleet: Arc<Fleet>,
+    link: Link,
+    leads: Option<Leadership>,
+    lead_due: Instant,
+    rescue_due: Instant,
+    count_due: Instant,
+    retention: Retention,
+    gauges: Gauges,
+}
+
+struct Gauges {
+    leader: Gauge,
+    changes: Counter,
+    alive: Gauge,
+}
+
+impl Scheduler {
+    pub(crate) fn new(fleet: &Arc<Fleet>, retention: Retention) -> Self {
+        let now = Instant::now();
+        Self {
+            fleet: Arc::clone(fleet),
+            link: Link::new(&fleet.connect, "schedule"),
+            leads: None,
+            lead_due: now,
+            rescue_due: now,
+            count_due: now,
+            retention,
+            gauges: Gauges {
+                leader: gauge!("longshore_leader"),
+                changes: counter!("longshore_leader_changes_total"),
+                alive: gauge!("longshore_workers_alive"),
+            },
+        }
+    }
+
+    /// Schedules until the worker drains, then gives the lead up. An error has been logged and waited for by the link.
+    pub(crate) async fn run(mut self) {
+        while self.fleet.phase() < Phase::Draining {
+            if self.turn().await.is_err() {
+                // who cannot reach the database does not know whether it leads
+                self.lead_due = Instant::now();
+            }
+            let due = match self.leads {
+                Some(_) => self.lead_due.min(self.rescue_due).min(self.count_due),
+                None => self.lead_due,
+            };
+            tokio::select! {
+                () = tokio::time::sleep_until(due.into()) => {}
+                () = self.fleet.reached(Phase::Draining) => {}
+            }
+        }
+        if let Some(leadership) = self.leads {
+            step!(self.link, db => abdicate(db, leadership)).ok();
+            self.lost();
+        }
+        self.link.close().await;
+    }
+
+    async fn turn(&mut self) -> Result<()> {
+        if Instant::now() >= self.lead_due {
+            self.lead().await?;
+        }
+        let Some(leadership) = self.leads else { return Ok(()) };
+        if Instant::now() >= self.rescue_due {
+            self.rescue_due = Instant::now() + RESCUE_INTERVAL;
+            self.rescue(leadership).await?;
+        }
+        if Instant::now() >= self.count_due {
+            let began = Instant::now();
+            self.count().await?;
+            self.count_due = Instant::now() + (began.elapsed() * COUNT_PACE).max(COUNT_INTERVAL);
+        }
+        Ok(())
+    }
+
+    /// Renews the lead, or takes it when it is free; a candidate comes back when the lease it saw has run out.
+    async fn lead(&mut self) -> Result<()> {
+        let (identity, lease) = (self.fleet.worker_id, self.fleet.lease);
+        let seen = step!(self.link, db => lead(db, identity, lease))?;
+        if seen.leads {
+            self.lead_due = Instant::now() + lease / 3;
+            if self.leads.is_none() {
+                tracing::info!(epoch = seen.epoch, "this worker is the active instance");
+                self.gauges.leader.set(1.0);
+                self.gauges.changes.increment(1);
+            }
+            self.leads = Some(Leadership { identity, epoch: seen.epoch });
+        } else {
+            let remaining = Duration::try_from_secs_f64(seen.remaining).unwrap_or_default();
+            self.lead_due = Instant::now() + remaining.min(lease) + Duration::from_millis(100 + fastrand::u64(..400));
+            if self.leads.is_some() {
+                tracing::warn!(epoch = seen.epoch, "another worker is the active instance");
+                self.lost();
+            }
+            self.gauges.leader.set(0.0);
+        }
+        Ok(())
+    }
+
+    /// No longer the active instance: its gauges say nothing any more.
+    fn lost(&mut self) {
+        self.leads = None;
+        self.gauges.leader.set(0.0);
+        self.gauges.changes.increment(1);
+        self.gauges.alive.set(f64::NAN);
+        for lane in &self.fleet.lanes {
+            for state in ["ready", "scheduled"] {
+                gauge!("longshore_queue_tasks", "queue" => lane.queue.clone(), "state" => state).set(f64::NAN);
+            }
+            gauge!("longshore_queue_oldest_ready_age_seconds", "queue" => lane.queue.clone()).set(f64::NAN);
+        }
+    }
+
+    async fn rescue(&mut self, leadership: Leadership) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            let rescued = step!(self.link, db => rescue(db, leadership, self.fleet.worker_id))?;
+            if rescued.is_empty() {
+                break;
+            }
+            tracing::warn!(tasks = rescued.len(), "tasks of dead workers are given back");
+            for task in rescued {
+                let reason = if task.status == "queued" { "worker_dead" } else { "attempts_used_up" };
+                counter!("longshore_tasks_rescued_total", "queue" => task.queue, "reason" => reason).increment(1);
+            }
+            for lane in &self.fleet.lanes {
+                lane.inserted.notify_one();
+            }
+        }
+        maintained("rescue", began);
+        Ok(())
+    }
+
+    async fn count(&mut self) -> Result<()> {
+        let queues: Vec<String> = self.fleet.lanes.iter().map(|lane| lane.queue.clone()).collect();
+        let alive = step!(self.link, db => count_fleet(db))?.alive;
+        self.gauges.alive.set(alive as f64);
+        for depth in step!(self.link, db => depths(db, &queues, COUNT_MAX))? {
+            let queue = depth.queue;
+            for (state, count) in [("ready", depth.ready), ("scheduled", depth.scheduled)] {
+                gauge!("longshore_queue_tasks", "queue" => queue.clone(), "state" => state).set(count as f64);
+            }
+            gauge!("longshore_queue_oldest_ready_age_seconds", "queue" => queue).set(depth.oldest_ready_age_seconds);
+        }
+        Ok(())
+    }
+}
+
+/// Takes note of upkeep that went well.
+fn maintained(task: &'static str, began: Instant) {
+    histogram!("longshore_maintenance_seconds", "task" => task).record(began.elapsed().as_secs_f64());
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    gauge!("longshore_maintenance_last_success_timestamp_seconds", "task" => task).set(now.as_secs_f64());
+}

@@ -1,0 +1,403 @@
+//! Writes what attempts bring: messages as they are said, outcomes in batches, each under its claim's fence.
+//!
+//! A statement whose answer is lost is sent again: under the fence the second has no effect. What a statement does not
+//! report as done is looked up by its token: settled by the first time, held but locked by somebody for the moment, or
+//! lost to another claim. So an unknown COMMIT never becomes a second completion or a new attempt.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use longshore_queue::{
+    Completion, Error, Fate, Held, LastOf, NumberedMessage, Outcome, Requeue, Result, ResultMessage, ResultStatus,
+    TaskResult, complete, fates, last_messages, record, requeue,
+};
+use metrics::{Counter, counter};
+use uuid::Uuid;
+
+use crate::Stop;
+use crate::attempt::{Attempt, Log, Settled};
+use crate::fleet::{Fleet, Inbox, Phase};
+use crate::lane::BATCH_MAX;
+use crate::link::{Link, step};
+use crate::metrics::{Finish, StatementMetrics};
+
+/// How long outcomes gather while other attempts run; a lone one is written at once.
+const GATHER: Duration = Duration::from_millis(2);
+
+/// A batch of so many is not worth waiting for more.
+const GATHERED: usize = 100;
+
+/// When a task is locked by somebody else, the next try comes after this.
+const LOCKED_PAUSE: Duration = Duration::from_millis(50);
+
+/// Messages written by one statement.
+const MESSAGES_MAX: usize = 1000;
+
+/// What is to be written for an attempt.
+enum Write {
+    Complete(Completion),
+    Requeue(Requeue),
+}
+
+struct Pending {
+    attempt: Arc<Attempt>,
+    write: Write,
+    finish: Finish,
+}
+
+/// Settles the attempts of one worker.
+pub(crate) struct Settler {
+    fleet: Arc<Fleet>,
+    inbox: Inbox,
+    link: Link,
+    pending: Vec<Pending>,
+    /// Tasks with messages to record.
+    said: HashSet<Uuid>,
+    /// Messages that have their number and are not yet known to be recorded.
+    numbered: Vec<(Held, NumberedMessage)>,
+    metrics: StatementMetrics,
+    recorded: Counter,
+}
+
+impl Settler {
+    pub(crate) fn new(fleet: &Arc<Fleet>, inbox: Inbox) -> Self {
+        Self {
+            fleet: Arc::clone(fleet),
+            inbox,
+            link: Link::new(&fleet.connect, "settle"),
+            pending: Vec::new(),
+            said: HashSet::new(),
+            numbered: Vec::new(),
+            metrics: StatementMetrics::complete(),
+            recorded: counter!("longshore_messages_recorded_total"),
+        }
+    }
+
+    /// Writes until the worker has ended and everything is written, or cannot be.
+    pub(crate) async fn run(mut self) {
+        let turn = self.fleet.lanes.len();
+        while self.gather().await {
+            self.fleet.vital.turn(turn);
+            // an error has been logged and waited for by the link; what is pending stays so
+            if self.record().await.is_ok() {
+                self.settle().await.ok();
+            }
+        }
+        self.link.close().await;
+    }
+
+    /// Takes in what is there, waiting for the first if nothing is; false when the worker has ended.
+    async fn gather(&mut self) -> bool {
+        let mut settled = Vec::new();
+        if self.pending.is_empty() && self.said.is_empty() && self.numbered.is_empty() {
+            tokio::select! {
+                _ = self.inbox.settled.recv_many(&mut settled, BATCH_MAX) => {}
+                Some(task_id) = self.inbox.said.recv() => { self.said.insert(task_id); }
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                () = self.fleet.reached(Phase::Ended) => return false,
+            }
+        } else if self.link.is_failing() && self.fleet.phase() == Phase::Ended {
+            return false;
+        }
+        let enough = tokio::time::Instant::now() + GATHER;
+        while settled.len() + self.pending.len() < GATHERED && self.fleet.in_hand() > 0 {
+            tokio::select! {
+                _ = self.inbox.settled.recv_many(&mut settled, BATCH_MAX) => {}
+                () = tokio::time::sleep_until(enough) => break,
+            }
+        }
+        while settled.len() + self.pending.len() < BATCH_MAX
+            && let Ok(one) = self.inbox.settled.try_recv()
+        {
+            settled.push(one);
+        }
+        while let Ok(task_id) = self.inbox.said.try_recv() {
+            self.said.insert(task_id);
+        }
+        for one in settled {
+            self.take(one);
+        }
+        true
+    }
+
+    /// Decides what is to be written for an outcome.
+    fn take(&mut self, settled: Settled) {
+        let Settled { attempt, outcome, execution } = settled;
+        if let Some(execution) = execution {
+            attempt.action.metrics.execution.record(execution.as_secs_f64());
+        }
+        if attempt.context.stop_reason() == Some(Stop::Lost) {
+            self.forget(&attempt, Finish::Lost);
+            return;
+        }
+        self.said.insert(attempt.held().task_id);
+        let (write, finish) = decide(&attempt, outcome);
+        self.pending.push(Pending { attempt, write, finish });
+    }
+
+    /// Records the messages that wait, in the order of each task's log.
+    async fn record(&mut self) -> Result<()> {
+        self.number().await?;
+        while !self.numbered.is_empty() {
+            let some = self.numbered.len().min(MESSAGES_MAX);
+            let messages: Vec<NumberedMessage> =
+                self.numbered[..some].iter().map(|(_, message)| message.clone()).collect();
+            let held: Vec<Held> =
+                self.numbered[..some].iter().map(|(held, _)| *held).collect::<HashSet<_>>().into_iter().collect();
+            match step!(self.link, db => record(db, &held, &messages)) {
+                Ok(_) => {}
+                Err(error) if error.is_passing() => return Err(error),
+                // sanitized text is never refused; if it is, the rest must not be held up by it
+                Err(error) => tracing::error!(%error, messages = some, "messages were refused and are lost"),
+            }
+            self.recorded.increment(some as u64);
+            self.numbered.drain(..some);
+        }
+        Ok(())
+    }
+
+    /// Gives the waiting messages their numbers.
+    async fn number(&mut self) -> Result<()> {
+        let attempts: Vec<Arc<Attempt>> = {
+            let known = self.fleet.attempts();
+            self.said.iter().filter_map(|task_id| known.get(task_id).cloned()).collect()
+        };
+        let mut unread: Vec<(Arc<Attempt>, Vec<ResultMessage>)> = Vec::new();
+        for attempt in &attempts {
+            if attempt.log().is_none() && attempt.context.has_messages() {
+                unread.push((Arc::clone(attempt), Vec::new()));
+            }
+        }
+        if !unread.is_empty() {
+            let task_ids: Vec<Uuid> = unread.iter().map(|(attempt, _)| attempt.held().task_id).collect();
+            let logs = step!(self.link, db => last_messages(db, &task_ids))?;
+            let logs: HashMap<Uuid, Log> = logs
+                .into_iter()
+                .map(|last| (last.task_id, Log { sequence: last.sequence, error_count: last.error_count }))
+                .collect();
+            for (attempt, _) in &unread {
+                attempt.set_log(logs.get(&attempt.held().task_id).copied().unwrap_or(Log { sequence: 0, error_count: 0 }));
+            }
+        }
+        for attempt in attempts {
+            let Some(mut log) = attempt.log() else { continue };
+            for message in attempt.context.take_messages() {
+                log.sequence += 1;
+                log.error_count += i32::from(message.error);
+                let task_id = attempt.held().task_id;
+                self.numbered.push((attempt.held(), NumberedMessage { task_id, sequence: log.sequence, message }));
+            }
+            attempt.set_log(log);
+        }
+        self.said.clear();
+        Ok(())
+    }
+
+    /// Writes the pending outcomes: completions with one statement, what goes back with another.
+    async fn settle(&mut self) -> Result<()> {
+        let (completions, requeues): (Vec<Pending>, Vec<Pending>) =
+            std::mem::take(&mut self.pending).into_iter().partition(|one| matches!(one.write, Write::Complete(_)));
+        let first = self.write(completions).await;
+        let second = self.write(requeues).await;
+        first.and(second)
+    }
+
+    /// Writes a batch of one kind; what is not done stays pending.
+    async fn write(&mut self, batch: Vec<Pending>) -> Result<()> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        match self.send(&batch).await {
+            Ok(done) => {
+                self.metrics.done(began.elapsed(), done.len());
+                self.finish(batch, &done.into_iter().collect()).await
+            }
+            Err(error) => {
+                self.metrics.failed(began.elapsed());
+                if !error.is_passing() {
+                    return self.isolate(batch, &error).await;
+                }
+                self.pending.extend(batch);
+                Err(error)
+            }
+        }
+    }
+
+    /// Sends one statement for a batch of one kind; the ids that it settled.
+    async fn send(&mut self, batch: &[Pending]) -> Result<Vec<Uuid>> {
+        let last = self.last_of(batch);
+        let completions: Vec<Completion> = batch.iter().filter_map(|one| one.completion()).collect();
+        if completions.is_empty() {
+            let requeues: Vec<Requeue> = batch.iter().filter_map(|one| one.requeue()).collect();
+            step!(self.link, db => requeue(db, &requeues, &last))
+        } else {
+            step!(self.link, db => complete(db, &completions, &last))
+        }
+    }
+
+    /// The claims of which this batch is all that is open.
+    fn last_of(&self, batch: &[Pending]) -> LastOf {
+        let mut counts: HashMap<Uuid, i32> = HashMap::new();
+        for one in batch {
+            *counts.entry(one.attempt.claim_token).or_default() += 1;
+        }
+        let claims = self.fleet.claims();
+        let mut last = LastOf::default();
+        for (token, count) in counts {
+            if claims.get(&token) == Some(&count) {
+                last.push(token, count);
+            }
+        }
+        last
+    }
+
+    /// Takes note of what was done, and looks up what was not.
+    async fn finish(&mut self, batch: Vec<Pending>, done: &HashSet<Uuid>) -> Result<()> {
+        let (settled, rest): (Vec<Pending>, Vec<Pending>) =
+            batch.into_iter().partition(|one| done.contains(&one.attempt.held().task_id));
+        for one in settled {
+            let finish = one.finish;
+            self.forget(&one.attempt, finish);
+        }
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let held: Vec<Held> = rest.iter().map(|one| one.attempt.held()).collect();
+        let fates = match step!(self.link, db => fates(db, &held)) {
+            Ok(fates) => fates.into_iter().collect::<HashMap<_, _>>(),
+            Err(error) => {
+                self.pending.extend(rest);
+                return Err(error);
+            }
+        };
+        for one in rest {
+            match fates.get(&one.attempt.held().task_id) {
+                Some(Fate::Held | Fate::Terminating) => self.pending.push(one),
+                Some(Fate::Settled) => {
+                    let finish = one.finish;
+                    self.forget(&one.attempt, finish);
+                }
+                Some(Fate::Lost) | None => self.forget(&one.attempt, Finish::Lost),
+            }
+        }
+        if !self.pending.is_empty() {
+            tokio::time::sleep(LOCKED_PAUSE).await;
+        }
+        Ok(())
+    }
+
+    /// A batch was refused for what it holds: each is tried alone. One that is refused alone ends as a failure that says
+    /// so.
+    async fn isolate(&mut self, mut batch: Vec<Pending>, error: &Error) -> Result<()> {
+        if batch.len() > 1 {
+            for one in batch {
+                Box::pin(self.write(vec![one])).await?;
+            }
+            return Ok(());
+        }
+        let Some(mut one) = batch.pop() else { return Ok(()) };
+        tracing::error!(task_id = %one.attempt.held().task_id, %error, "the result of a task cannot be stored");
+        let refused = TaskResult {
+            status: ResultStatus::Failure,
+            reason: Some("result_refused".to_owned()),
+            message: Some(format!("the result cannot be stored: {error}").replace('\0', "\u{fffd}")),
+            ..TaskResult::default()
+        };
+        one.write = one.attempt.completion(refused);
+        one.finish = Finish::Failure;
+        self.pending.push(one);
+        Ok(())
+    }
+
+    /// The attempt is over: nothing of it is kept.
+    fn forget(&self, attempt: &Arc<Attempt>, finish: Finish) {
+        attempt.action.metrics.finished(finish);
+        if matches!(finish, Finish::Success | Finish::PartialSuccess | Finish::Failure | Finish::Terminated) {
+            attempt.lane.metrics.attempts.record(f64::from(attempt.context.task().attempt));
+        }
+        self.fleet.attempts().remove(&attempt.held().task_id);
+        let mut claims = self.fleet.claims();
+        if let Some(open) = claims.get_mut(&attempt.claim_token) {
+            *open -= 1;
+            if *open <= 0 {
+                claims.remove(&attempt.claim_token);
+            }
+        }
+    }
+}
+
+/// What is written for an outcome.
+fn decide(attempt: &Attempt, outcome: Outcome) -> (Write, Finish) {
+    let task = attempt.context.task();
+    let terminated = attempt.context.stop_reason() == Some(Stop::Terminated);
+    let (write, finish) = match outcome {
+        Outcome::Ended(result) => {
+            let finish = match result.status {
+                ResultStatus::Success => Finish::Success,
+                ResultStatus::PartialSuccess => Finish::PartialSuccess,
+                ResultStatus::Failure | ResultStatus::Incomplete => Finish::Failure,
+            };
+            (attempt.completion(result), finish)
+        }
+        Outcome::Retry { message, reason, .. } if task.attempt >= task.max_attempts => {
+            let result = TaskResult {
+                status: ResultStatus::Failure,
+                reason: Some(reason.to_owned()),
+                message: Some(message),
+                ..TaskResult::default()
+            };
+            (attempt.completion(result), Finish::Failure)
+        }
+        Outcome::Retry { after, message, reason } => {
+            let number = u16::try_from(task.attempt).unwrap_or(1);
+            let delay = after.unwrap_or_else(|| attempt.action.backoff.delay(number, fastrand::f64()));
+            (attempt.requeue(delay, false, Some(reason), Some(message)), Finish::Retried)
+        }
+        Outcome::Snooze { after } => (attempt.requeue(after, true, Some("snoozed"), None), Finish::Snoozed),
+        Outcome::Release => (attempt.requeue(Duration::ZERO, true, Some("released"), None), Finish::Released),
+    };
+    (write, if terminated { Finish::Terminated } else { finish })
+}
+
+/// The longest delay of a requeue: `run_at` has an end.
+const DELAY_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+impl Attempt {
+    fn completion(&self, result: TaskResult) -> Write {
+        Write::Complete(Completion { held: self.held(), result, error_count: 0 })
+    }
+
+    fn requeue(&self, delay: Duration, attempt_back: bool, reason: Option<&str>, message: Option<String>) -> Write {
+        Write::Requeue(Requeue {
+            held: self.held(),
+            delay: delay.min(DELAY_MAX),
+            attempt_back,
+            reason: reason.map(str::to_owned),
+            message: message.map(|text| text.replace('\0', "\u{fffd}")),
+            error_count: 0,
+        })
+    }
+}
+
+impl Pending {
+    /// How many of the task's messages have the error flag, once they are numbered.
+    fn error_count(&self) -> i32 {
+        self.attempt.log().map_or(0, |log| log.error_count)
+    }
+
+    fn completion(&self) -> Option<Completion> {
+        match &self.write {
+            Write::Complete(completion) => Some(Completion { error_count: self.error_count(), ..completion.clone() }),
+            Write::Requeue(_) => None,
+        }
+    }
+
+    fn requeue(&self) -> Option<Requeue> {
+        match &self.write {
+            Write::Requeue(back) => Some(Requeue { error_count: self.error_count(), ..back.clone() }),
+            Write::Complete(_) => None,
+        }
+    }
+}

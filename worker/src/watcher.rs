@@ -1,0 +1,158 @@
+//! Looks after what runs: tells executors that their task was terminated or their claim lost, ends attempts whose
+//! executor blocks its thread, and gives back claims whose answer never arrived. Also says whether INSERTs shall notify.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use longshore_queue::{Fate, Held, LastOf, Requeue, Result, fates, forgotten, idle, requeue};
+use uuid::Uuid;
+
+use crate::Stop;
+use crate::attempt::Attempt;
+use crate::fleet::{Fleet, Phase};
+use crate::link::{Link, step};
+
+/// How often running attempts are looked up: a termination is told within twice this.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Attempts looked up by one statement.
+const LOOK_MAX: usize = 1000;
+
+/// Notifications a second above which polling is cheaper than being notified, for the producers as well.
+const NOTIFIED_MAX: u64 = 300;
+
+/// For how long an INSERT shall notify; said again at half of it.
+const NOTIFY_FOR: Duration = Duration::from_secs(60);
+
+/// Watches over the attempts of one worker.
+pub(crate) struct Watcher {
+    fleet: Arc<Fleet>,
+    link: Link,
+    /// When INSERTs were last asked to notify.
+    asked: Option<Instant>,
+    /// When forgotten claims were last looked for.
+    reconciled: Instant,
+    reconcile_wanted: bool,
+}
+
+impl Watcher {
+    pub(crate) fn new(fleet: &Arc<Fleet>) -> Self {
+        Self {
+            fleet: Arc::clone(fleet),
+            link: Link::new(&fleet.connect, "watch"),
+            asked: None,
+            reconciled: Instant::now(),
+            reconcile_wanted: true,
+        }
+    }
+
+    /// Watches until the worker has ended. An error has been logged and waited for by the link.
+    pub(crate) async fn run(mut self) {
+        let mut measured = Instant::now();
+        while self.fleet.phase() < Phase::Ended {
+            let told = tokio::select! {
+                () = self.fleet.look.notified() => true,
+                () = tokio::time::sleep(LOOK) => false,
+                () = self.fleet.reached(Phase::Ended) => false,
+            };
+            for lane in &self.fleet.lanes {
+                lane.measure(measured.elapsed());
+            }
+            let wakes = self.fleet.wakes.swap(0, Ordering::Relaxed);
+            let rate = wakes as f64 / measured.elapsed().as_secs_f64();
+            measured = Instant::now();
+            self.ask_to_be_notified(rate as u64).await.ok();
+            self.look(told).await.ok();
+            self.reconcile(told).await.ok();
+        }
+        self.link.close().await;
+    }
+
+    /// Looks up what runs: all of it when something was told, else what has run for a while.
+    async fn look(&mut self, told: bool) -> Result<()> {
+        let attempts: Vec<Arc<Attempt>> = self
+            .fleet
+            .attempts()
+            .values()
+            .filter(|attempt| attempt.started().is_some_and(|started| told || started.elapsed() >= LOOK))
+            .filter(|attempt| attempt.context.stop_reason() != Some(Stop::Lost))
+            .cloned()
+            .collect();
+        for some in attempts.chunks(LOOK_MAX) {
+            let held: Vec<Held> = some.iter().map(|attempt| attempt.held()).collect();
+            let fates = step!(self.link, db => fates(db, &held))?;
+            for (task_id, fate) in fates {
+                // one that has settled meanwhile is gone from here
+                let attempt = self.fleet.attempts().get(&task_id).cloned();
+                match (fate, attempt) {
+                    (Fate::Terminating, Some(attempt)) => attempt.context.stop(Stop::Terminated),
+                    (Fate::Lost, Some(attempt)) => attempt.context.stop(Stop::Lost),
+                    _ => {}
+                }
+            }
+        }
+        for attempt in attempts {
+            attempt.give_up_if_blocked(&self.fleet.settled);
+        }
+        Ok(())
+    }
+
+    /// Gives back claims of this worker that it does not know of, once a lease or when one may have been lost.
+    async fn reconcile(&mut self, told: bool) -> Result<()> {
+        self.reconcile_wanted |= told;
+        let due = if self.reconcile_wanted { LOOK } else { self.fleet.lease };
+        if self.reconciled.elapsed() < due {
+            return Ok(());
+        }
+        self.reconciled = Instant::now();
+        let known: Vec<Uuid> = self.fleet.claims().keys().copied().collect();
+        let lost = step!(self.link, db => forgotten(db, self.fleet.worker_id, &known))?;
+        for claim in &lost {
+            let back: Vec<Requeue> = claim
+                .task_ids
+                .iter()
+                .map(|task_id| Requeue {
+                    held: Held { task_id: *task_id, claim_token: claim.claim_token },
+                    delay: Duration::ZERO,
+                    attempt_back: true,
+                    reason: Some("released".to_owned()),
+                    message: None,
+                    error_count: 0,
+                })
+                .collect();
+            let done = step!(self.link, db => requeue(db, &back, &LastOf::default()))?;
+            tracing::info!(claim_token = %claim.claim_token, tasks = done.len(), "a claim whose answer was lost is given back");
+            if done.is_empty() {
+                let mut last = LastOf::default();
+                last.push(claim.claim_token, 0);
+                step!(self.link, db => requeue(db, &[], &last))?;
+            }
+        }
+        // a claim is given back when it is old enough that no answer can be on its way: keep looking for that long
+        self.reconcile_wanted = !lost.is_empty() || self.link.is_failing();
+        Ok(())
+    }
+
+    /// Asks INSERTs to notify while that is cheaper than polling.
+    async fn ask_to_be_notified(&mut self, rate: u64) -> Result<()> {
+        if !self.fleet.notify || self.fleet.phase() > Phase::Working {
+            return Ok(());
+        }
+        let notified = self.fleet.notified.load(Ordering::Acquire);
+        if notified && rate > NOTIFIED_MAX {
+            step!(self.link, db => idle(db, self.fleet.worker_id, None))?;
+            self.asked = None;
+            self.fleet.notified.store(false, Ordering::Release);
+        } else if self.asked.is_none_or(|asked| asked.elapsed() > NOTIFY_FOR / 2) && (notified || rate == 0) {
+            step!(self.link, db => idle(db, self.fleet.worker_id, Some(NOTIFY_FOR)))?;
+            self.asked = Some(Instant::now());
+            self.fleet.notified.store(true, Ordering::Release);
+            for lane in &self.fleet.lanes {
+                // what was inserted before the request was seen
+                lane.inserted.notify_one();
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,351 @@
+//! The life of a worker: built from a configuration, runs until it is told to end, drains with a deadline.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use longshore_queue::{Connect, Error, check_schema, register};
+use metrics::counter;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::watch;
+use tokio::task::{JoinSet, LocalSet};
+
+use crate::action::Action;
+use crate::attempt::STOP_GRACE;
+use crate::claimer::Claimer;
+use crate::config::{Config, ConfigError, Connection};
+use crate::executors;
+use crate::fleet::{Fleet, Identity, Phase};
+use crate::lane::Lane;
+use crate::metrics::ActionMetrics;
+use crate::scheduler::Scheduler;
+use crate::settler::Settler;
+use crate::watcher::Watcher;
+use crate::{Executor, Stop, health, listener, pulse};
+
+/// A worker about to run.
+pub struct Worker {
+    config: Config,
+    executors: HashMap<String, Arc<dyn Executor>>,
+    metrics: Option<PrometheusHandle>,
+}
+
+/// Why a worker did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration says something that cannot be.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The database refused, in a way that waiting does not mend.
+    #[error(transparent)]
+    Database(#[from] Error),
+    /// The address of the HTTP server cannot be had.
+    #[error("http.listen = {listen}: {source}")]
+    Listen {
+        /// As configured.
+        listen: std::net::SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A thread could not be made.
+    #[error("starting threads")]
+    Threads(#[from] std::io::Error),
+}
+
+/// How a worker ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// All that it had claimed was finished.
+    Drained,
+    /// The deadline, or a second request, came first: what was left went back with its attempt unburnt.
+    Released,
+    /// Not everything could be given back: its lease will run out.
+    Abandoned,
+}
+
+impl Ended {
+    /// What the process says to its parent: 0, 10 or 11.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Drained => 0,
+            Self::Released => 10,
+            Self::Abandoned => 11,
+        }
+    }
+}
+
+/// Tells a running worker to end.
+#[derive(Debug, Clone)]
+pub struct Shutdown {
+    asked: watch::Sender<u8>,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { asked: watch::Sender::new(0) }
+    }
+}
+
+impl Shutdown {
+    /// The first request drains, a second one gives back at once.
+    pub fn request(&self) {
+        self.asked.send_modify(|times| *times = times.saturating_add(1));
+    }
+
+    async fn requested(&self, times: u8) {
+        // the sender lives as long as self
+        self.asked.subscribe().wait_for(|asked| *asked >= times).await.ok();
+    }
+
+    /// Requests at SIGTERM and SIGINT.
+    async fn on_signals(&self) -> std::io::Result<()> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            self.request();
+        }
+    }
+}
+
+impl Worker {
+    /// A worker as configured.
+    pub fn new(config: Config) -> Self {
+        Self { config, executors: HashMap::new(), metrics: None }
+    }
+
+    /// Registers the executor of an action that the configuration has as `executor = "rust"`.
+    #[must_use]
+    pub fn executor(mut self, action: impl Into<String>, executor: impl Executor) -> Self {
+        self.executors.insert(action.into(), Arc::new(executor));
+        self
+    }
+
+    /// Serves these metrics under `/metrics`: the handle of [`metrics::install`](crate::metrics::install).
+    #[must_use]
+    pub fn metrics(mut self, handle: PrometheusHandle) -> Self {
+        self.metrics = Some(handle);
+        self
+    }
+
+    /// Runs until SIGTERM or SIGINT. Blocks; makes its own runtimes.
+    ///
+    /// # Errors
+    /// When it cannot start.
+    pub fn run(self) -> Result<Ended, StartError> {
+        let shutdown = Shutdown::default();
+        let signals = shutdown.clone();
+        self.run_with(&shutdown, async move { signals.on_signals().await })
+    }
+
+    /// Runs until `shutdown` is requested, without a look at signals.
+    ///
+    /// # Errors
+    /// When it cannot start.
+    pub fn run_until(self, shutdown: &Shutdown) -> Result<Ended, StartError> {
+        self.run_with(shutdown, std::future::pending())
+    }
+
+    fn run_with(
+        self,
+        shutdown: &Shutdown,
+        signals: impl Future<Output = std::io::Result<()>>,
+    ) -> Result<Ended, StartError> {
+        let url = self.config.require_database_url()?.expose().to_owned();
+        let pooled = self.config.connection == Connection::TransactionPooler;
+        let connect = Connect::new(&url, &self.config.schema, pooled)?;
+        // executors have threads of their own: one that blocks must not keep the loops from turning
+        let executors = Builder::new_multi_thread()
+            .worker_threads(self.config.worker.executor_threads)
+            .thread_name("executor")
+            .enable_all()
+            .build()?;
+        let control = Builder::new_current_thread().enable_all().build()?;
+        let local = LocalSet::new();
+        let handle = executors.handle().clone();
+        let ended = local.block_on(&control, async {
+            tokio::select! {
+                ended = self.live(connect, handle, shutdown) => ended,
+                Err(error) = signals => Err(StartError::Threads(error)),
+            }
+        });
+        // an executor that blocks its thread would be waited for
+        executors.shutdown_background();
+        ended
+    }
+
+    async fn live(self, connect: Connect, executors: Handle, shutdown: &Shutdown) -> Result<Ended, StartError> {
+        let (fleet, inbox, actions) = self.build(connect)?;
+        let listen = self.config.http.listen;
+        let http = health::bind(listen).await.map_err(|source| StartError::Listen { listen, source })?;
+        let address = http.local_addr()?;
+        tokio::select! {
+            ready = wait_for_database(&fleet) => ready?,
+            () = shutdown.requested(1) => return Ok(Ended::Drained),
+        }
+        tracing::info!(
+            worker = fleet.name, worker_id = %fleet.worker_id, schema = fleet.connect.schema(),
+            metrics = %format_args!("http://{address}/metrics"), "working"
+        );
+        let heartbeat = pulse::start(&fleet)?;
+        let mut loops = JoinSet::new();
+        for (number, actions) in actions.into_iter().enumerate() {
+            loops.spawn_local(Claimer::new(&fleet, number, actions, executors.clone()).run());
+        }
+        loops.spawn_local(Settler::new(&fleet, inbox).run());
+        loops.spawn_local(Watcher::new(&fleet).run());
+        loops.spawn_local(Scheduler::new(&fleet, self.config.retention).run());
+        loops.spawn_local(health::serve(Arc::clone(&fleet), http, self.metrics));
+        if fleet.notify {
+            loops.spawn_local(listener::run(Arc::clone(&fleet)));
+        }
+        let ended = tokio::select! {
+            ended = drain(&fleet, shutdown, self.config.worker.shutdown_deadline) => ended,
+            // a loop that ends before the worker has panicked: nothing is sure any more
+            Some(Err(panic)) = loops.join_next() => {
+                tracing::error!(%panic, "a loop of the worker ended");
+                Ended::Abandoned
+            }
+        };
+        fleet.enter(Phase::Ended);
+        let goodbye = async {
+            while loops.join_next().await.is_some() {}
+            tokio::task::spawn_blocking(move || heartbeat.join()).await.ok();
+        };
+        if tokio::time::timeout(Duration::from_secs(5), goodbye).await.is_err() {
+            tracing::warn!("the database did not hear that this worker left");
+        }
+        tracing::info!(?ended, "ended");
+        Ok(ended)
+    }
+
+    /// Makes the lanes, and per lane the actions that are claimed from it.
+    #[allow(clippy::type_complexity, reason = "named by its one use")]
+    fn build(
+        &self,
+        connect: Connect,
+    ) -> Result<(Arc<Fleet>, crate::fleet::Inbox, Vec<HashMap<String, Arc<Action>>>), StartError> {
+        let mut made: BTreeMap<&str, Arc<dyn Executor>> = BTreeMap::new();
+        for (name, action) in &self.config.actions {
+            let executor = match executors::from_config(name, &action.executor)? {
+                Some(executor) => executor,
+                None => Arc::clone(self.executors.get(name).ok_or_else(|| {
+                    ConfigError::new(
+                        &self.config.source,
+                        format!("actions.{name}.executor = \"rust\", and this program registers no executor for it"),
+                    )
+                })?),
+            };
+            made.insert(name, executor);
+        }
+        let mut lanes = Vec::new();
+        let mut actions = Vec::new();
+        for (queue, settings) in &self.config.queues {
+            let mut of_lane = HashMap::new();
+            for (index, (name, action)) in self.config.actions.iter().enumerate() {
+                if action.queues.contains(queue) {
+                    let action = Action {
+                        name: name.clone(),
+                        executor: Arc::clone(&made[name.as_str()]),
+                        timeout: action.timeout,
+                        backoff: action.retry,
+                        metrics: ActionMetrics::new(queue, name, index),
+                    };
+                    of_lane.insert(name.clone(), Arc::new(action));
+                }
+            }
+            let names = of_lane.keys().cloned().collect();
+            let lane = Lane::new(queue.clone(), names, settings.concurrency, settings.poll, settings.prefetch);
+            lanes.push(Arc::new(lane));
+            actions.push(of_lane);
+        }
+        let identity = Identity {
+            connect,
+            name: self.config.worker.name.clone(),
+            lease: self.config.worker.lease,
+            heartbeat: self.config.worker.heartbeat,
+            notify: self.config.notify,
+        };
+        let (fleet, inbox) = Fleet::new(identity, lanes);
+        Ok((fleet, inbox, actions))
+    }
+}
+
+/// Enters the worker, however long the database is away; what waiting does not mend is an error.
+async fn wait_for_database(fleet: &Fleet) -> Result<(), Error> {
+    let mut said = false;
+    loop {
+        let entered = async {
+            let mut session = fleet.connect.session("longshore start").await?;
+            check_schema(&fleet.connect).await?;
+            let mut step = session.step().await?;
+            register(step.db(), fleet.worker_id, &fleet.name, fleet.lease).await?;
+            step.done().await?;
+            session.close().await;
+            Ok(())
+        };
+        match longshore_queue::within(longshore_queue::ANSWER_TIMEOUT, entered).await {
+            Ok(()) => {
+                fleet.vital.beat();
+                return Ok(());
+            }
+            Err(error) if !error.is_passing() => return Err(error),
+            Err(error) => {
+                if !said {
+                    tracing::warn!(%error, "waiting for the database");
+                }
+                said = true;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+/// Waits for the request to end, then for what runs; gives back what is left at the deadline.
+async fn drain(fleet: &Fleet, shutdown: &Shutdown, deadline: Duration) -> Ended {
+    shutdown.requested(1).await;
+    tracing::info!(running = fleet.attempts().len(), deadline = ?deadline, "draining");
+    fleet.enter(Phase::Draining);
+    let began = fleet.attempts().len() as u64;
+    for lane in &fleet.lanes {
+        // what has not begun goes back
+        lane.slots.close();
+    }
+    tokio::select! {
+        () = settled(fleet) => {
+            counter!("longshore_shutdown_tasks_total", "result" => "drained").increment(began);
+            return Ended::Drained;
+        }
+        () = tokio::time::sleep(deadline) => {}
+        () = shutdown.requested(2) => {}
+    }
+    fleet.enter(Phase::Releasing);
+    let left: Vec<_> = fleet.attempts().values().cloned().collect();
+    tracing::warn!(tasks = left.len(), "giving back what still runs");
+    counter!("longshore_shutdown_tasks_total", "result" => "released").increment(left.len() as u64);
+    for attempt in left {
+        attempt.context.stop(Stop::Shutdown);
+    }
+    match tokio::time::timeout(STOP_GRACE + Duration::from_secs(2), settled(fleet)).await {
+        Ok(()) => Ended::Released,
+        Err(_) => Ended::Abandoned,
+    }
+}
+
+/// Waits until nothing is claimed any more and everything is written.
+async fn settled(fleet: &Fleet) {
+    let mut quiet = Instant::now();
+    // a claim under way when the drain began has begun its tasks within a statement's time, or is given back later
+    while quiet.elapsed() < Duration::from_millis(50) {
+        if !fleet.attempts().is_empty() || !fleet.claims().is_empty() {
+            quiet = Instant::now();
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
