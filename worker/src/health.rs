@@ -66,7 +66,10 @@ fn readyz(fleet: &Fleet) -> impl IntoResponse + use<> {
     let silent = fleet.vital.beat_age();
     let checks = [
         ("working", (!draining).then_some(()).ok_or_else(|| "shutting down".to_owned())),
-        ("loops", (still < fleet.lease).then_some(()).ok_or_else(|| format!("have not turned for {}s", still.as_secs()))),
+        (
+            "loops",
+            (still < fleet.lease).then_some(()).ok_or_else(|| format!("have not turned for {}s", still.as_secs())),
+        ),
         (
             "database",
             (silent < fleet.lease).then_some(()).ok_or_else(|| format!("no heartbeat for {}s", silent.as_secs())),

@@ -18,8 +18,7 @@ const QUEUE_WAIT_BUCKETS: [f64; 20] = [
 ];
 const EXECUTION_BUCKETS: [f64; 14] =
     [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0];
-const STATEMENT_BUCKETS: [f64; 13] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+const STATEMENT_BUCKETS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 const BATCH_BUCKETS: [f64; 10] = [0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0];
 const ATTEMPT_BUCKETS: [f64; 7] = [1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 25.0];
 
@@ -59,7 +58,11 @@ pub const METRICS: [(&str, &str, &str); 30] = [
     ("longshore_leader_changes_total", "counter", "times this process took or lost the lead"),
     ("longshore_listener_connected", "gauge", "1 while notifications can arrive"),
     ("longshore_listener_reconnects_total", "counter", "times the listener had to connect again"),
-    ("longshore_maintenance_last_success_timestamp_seconds", "gauge", "leader's upkeep, by task: when it last went well"),
+    (
+        "longshore_maintenance_last_success_timestamp_seconds",
+        "gauge",
+        "leader's upkeep, by task: when it last went well",
+    ),
     ("longshore_maintenance_seconds", "histogram", "leader's upkeep, by task"),
     ("longshore_messages_recorded_total", "counter", "result messages recorded"),
     ("longshore_queue_oldest_ready_age_seconds", "gauge", "age of the oldest due task; leader only"),

@@ -166,7 +166,14 @@ mod tests {
         let mut resume = Resume::new(now);
         assert_eq!(resume.next(now, false), Pass::Full);
         let keys = resume.keys(Pass::Full);
-        assert!(resume.claimed(Pass::Full, keys, &claimed(9_000, vec![task(5, 1_000), task(5, 2_000)]), 2, Duration::ZERO, now));
+        assert!(resume.claimed(
+            Pass::Full,
+            keys,
+            &claimed(9_000, vec![task(5, 1_000), task(5, 2_000)]),
+            2,
+            Duration::ZERO,
+            now
+        ));
         assert_eq!(resume.next(now, true), Pass::Full);
         assert_eq!(resume.keys(Pass::Full)[5].run_at.timestamp_millis(), 2_000);
         assert_eq!(resume.keys(Pass::Full)[4].run_at.timestamp_millis(), 7_000, "examined up to 2 s before the claim");

@@ -177,7 +177,8 @@ impl Settler {
                 .map(|last| (last.task_id, Log { sequence: last.sequence, error_count: last.error_count }))
                 .collect();
             for (attempt, _) in &unread {
-                attempt.set_log(logs.get(&attempt.held().task_id).copied().unwrap_or(Log { sequence: 0, error_count: 0 }));
+                attempt
+                    .set_log(logs.get(&attempt.held().task_id).copied().unwrap_or(Log { sequence: 0, error_count: 0 }));
             }
         }
         for attempt in attempts {

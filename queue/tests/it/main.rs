@@ -1,0 +1,7 @@
+//! The queue on a real Postgres: one story a test.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod migrate;
