@@ -282,7 +282,7 @@ async fn wait_for_database(fleet: &Fleet) -> Result<(), Error> {
     loop {
         let entered = async {
             let mut session = fleet.connect.session("longshore start").await?;
-            check_schema(&fleet.connect).await?;
+            check_schema(&mut session).await?;
             let mut step = session.step().await?;
             register(step.db(), fleet.worker_id, &fleet.name, fleet.lease).await?;
             step.done().await?;
