@@ -5,9 +5,13 @@
 mod support;
 
 mod contract;
+mod leader;
 mod life;
+mod messages;
 mod migrate;
 mod refusals;
+mod rescue;
 mod roles;
 mod steps;
+mod terminate;
 mod unique;
