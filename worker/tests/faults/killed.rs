@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use longshore_postgres::Signal;
 
+use serde_json::json;
+
 use crate::rig::{Rig, Setup, eventually};
 
 /// What DESIGN promises for the default settings.
@@ -73,4 +75,32 @@ pub(crate) async fn a_worker_stopped_past_its_lease_is_refused_and_its_executor_
     drop(other);
     let more = rig.insert_work(4, 0).await;
     rig.judge(&[tasks, more].concat()).await;
+}
+
+pub(crate) async fn a_worker_that_claims_again_what_it_lost_keeps_the_new_attempt_apart_from_the_old() {
+    let rig = Rig::new().await;
+    // it leads and rescues, and knows no action of these tasks
+    let leader = rig.start(Setup { name: "leader", binary: true, ..Setup::default() });
+    leader.says("is the active instance").await;
+    let zombie = rig.start(Setup { name: "zombie", concurrency: 8, ..Setup::default() });
+    zombie.works().await;
+    let tasks = rig.insert("work", (0..4).map(|_| json!({"ms": 600_000, "deaf_ms": 3_000, "say": 2}))).await;
+    rig.until_tallied("begin", 4).await;
+    zombie.signal(Signal::STOP);
+    rig.database.until("SELECT bool_and(status = 'queued') FROM tasks").await;
+    zombie.signal(Signal::CONT);
+    rig.until_tallied("begin", 8).await;
+    // the old executors end by and by, beside the new ones
+    rig.until_tallied("stop:Lost", 4).await;
+    rig.until_tallied("end", 4).await;
+    assert!(rig.tallied("stop:Lost").iter().all(|event| event.attempt == 1), "{:?}", rig.tallied("stop:Lost"));
+    for task_id in &tasks {
+        rig.database.run(&format!("SELECT terminate_task('{task_id}')")).await;
+    }
+    let asked = Instant::now();
+    rig.until_tallied("stop:Terminated", 4).await;
+    assert!(asked.elapsed() < Duration::from_secs(3), "the new attempts were not told: {:?}", asked.elapsed());
+    rig.judge(&tasks).await;
+    let logs: bool = rig.database.value("SELECT count(*) = 16 FROM result_message").await;
+    assert!(logs, "a message of the new attempts is missing");
 }
