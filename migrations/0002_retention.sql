@@ -572,7 +572,7 @@ DECLARE
 BEGIN
     FOR signature IN
         SELECT oid FROM pg_proc
-        WHERE pronamespace = current_schema()::regnamespace
+        WHERE pronamespace = quote_ident(current_schema())::regnamespace
             AND proname IN ('tasks_admit', 'tasks_notify', 'tasks_terminate',
                 'note_sealed_change', 'upkeep_step', 'analyze_tables', 'table_bytes')
     LOOP
