@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use longshore_queue::{Outcome, ResultMessage};
 use longshore_worker::config::Config;
-use longshore_worker::{Context, Execution, Executor, Worker, metrics};
+use longshore_worker::{Context, Execution, Executor, Stop, Worker, metrics};
 use serde::Deserialize;
 
 use crate::tally::Pen;
@@ -75,14 +75,18 @@ impl Executor for Work {
             for number in 0..told.say {
                 context.message(ResultMessage::note(format!("attempt {} says {number}", task.attempt)));
             }
-            tokio::select! {
-                () = tokio::time::sleep(Duration::from_millis(told.ms)) => {}
+            let stopped = tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(told.ms)) => None,
                 reason = context.stopped() => {
                     self.0.write(&format!("stop:{reason:?}"), task.task_id, task.attempt);
                     tokio::time::sleep(Duration::from_millis(told.deaf_ms)).await;
+                    Some(reason)
                 }
-            }
+            };
             self.0.write("end", task.task_id, task.attempt);
+            if stopped == Some(Stop::Shutdown) {
+                return Outcome::Release;
+            }
             if task.attempt < told.good_attempt { Outcome::retry("told", "told to fail") } else { Outcome::success() }
         })
     }
