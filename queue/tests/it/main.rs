@@ -4,4 +4,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod contract;
+mod life;
 mod migrate;
+mod refusals;
+mod roles;
+mod steps;
+mod unique;
