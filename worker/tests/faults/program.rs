@@ -58,11 +58,13 @@ struct Told {
     good_attempt: i16,
     /// Goes on for so long after it was asked to stop.
     deaf_ms: u64,
+    /// Ends with its payload as output.
+    echo: bool,
 }
 
 impl Default for Told {
     fn default() -> Self {
-        Self { ms: 0, say: 0, good_attempt: 1, deaf_ms: 0 }
+        Self { ms: 0, say: 0, good_attempt: 1, deaf_ms: 0, echo: false }
     }
 }
 
@@ -87,7 +89,11 @@ impl Executor for Work {
             if stopped == Some(Stop::Shutdown) {
                 return Outcome::Release;
             }
-            if task.attempt < told.good_attempt { Outcome::retry("told", "told to fail") } else { Outcome::success() }
+            match () {
+                () if task.attempt < told.good_attempt => Outcome::retry("told", "told to fail"),
+                () if told.echo => Outcome::success_with(task.payload.clone()),
+                () => Outcome::success(),
+            }
         })
     }
 }
