@@ -241,8 +241,14 @@ impl Settler {
 
     /// Writes the pending outcomes: completions with one statement, what goes back with another.
     async fn settle(&mut self) -> Result<()> {
+        let (lost, held): (Vec<Pending>, Vec<Pending>) = std::mem::take(&mut self.pending)
+            .into_iter()
+            .partition(|one| one.attempt.context.stop_reason() == Some(Stop::Lost));
+        for one in lost {
+            self.forget(&one.attempt, Finish::Lost);
+        }
         let (completions, requeues): (Vec<Pending>, Vec<Pending>) =
-            std::mem::take(&mut self.pending).into_iter().partition(|one| matches!(one.write, Write::Complete(_)));
+            held.into_iter().partition(|one| matches!(one.write, Write::Complete(_)));
         let first = self.write(completions).await;
         let second = self.write(requeues).await;
         first.and(second)
@@ -337,10 +343,14 @@ impl Settler {
     /// so.
     async fn isolate(&mut self, mut batch: Vec<Pending>, error: &Error) -> Result<()> {
         if batch.len() > 1 {
+            let mut done = Ok(());
             for one in batch {
-                Box::pin(self.write(vec![one])).await?;
+                match done {
+                    Ok(()) => done = Box::pin(self.write(vec![one])).await,
+                    Err(_) => self.pending.push(one),
+                }
             }
-            return Ok(());
+            return done;
         }
         let Some(mut one) = batch.pop() else { return Ok(()) };
         tracing::error!(task_id = %one.attempt.held().task_id, %error, "the result of a task cannot be stored");
@@ -362,7 +372,12 @@ impl Settler {
         if matches!(finish, Finish::Success | Finish::PartialSuccess | Finish::Failure | Finish::Terminated) {
             attempt.lane.metrics.attempts.record(f64::from(attempt.context.task().attempt));
         }
-        self.fleet.attempts().remove(&attempt.held().task_id);
+        let mut attempts = self.fleet.attempts();
+        // a lost task that this worker has claimed again is another attempt
+        if attempts.get(&attempt.held().task_id).is_some_and(|known| Arc::ptr_eq(known, attempt)) {
+            attempts.remove(&attempt.held().task_id);
+        }
+        drop(attempts);
         let mut claims = self.fleet.claims();
         if let Some(open) = claims.get_mut(&attempt.claim_token) {
             *open -= 1;

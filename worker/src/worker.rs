@@ -343,9 +343,11 @@ async fn drain(fleet: &Fleet, shutdown: &Shutdown, deadline: Duration) -> Ended 
 async fn settled(fleet: &Fleet) {
     let mut quiet = Instant::now();
     // a claim under way when the drain began has begun its tasks within a statement's time, or is given back later
-    while quiet.elapsed() < Duration::from_millis(50) {
+    loop {
         if !fleet.attempts().is_empty() || !fleet.claims().is_empty() {
             quiet = Instant::now();
+        } else if quiet.elapsed() > Duration::from_millis(50) {
+            return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

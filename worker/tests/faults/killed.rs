@@ -86,6 +86,7 @@ pub(crate) async fn a_worker_that_claims_again_what_it_lost_keeps_the_new_attemp
     zombie.works().await;
     let tasks = rig.insert("work", (0..4).map(|_| json!({"ms": 600_000, "deaf_ms": 3_000, "say": 2}))).await;
     rig.until_tallied("begin", 4).await;
+    rig.database.until("SELECT count(*) = 8 FROM result_message").await;
     zombie.signal(Signal::STOP);
     rig.database.until("SELECT bool_and(status = 'queued') FROM tasks").await;
     zombie.signal(Signal::CONT);

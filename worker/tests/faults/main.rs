@@ -12,6 +12,7 @@ mod audit;
 mod cuts;
 mod killed;
 mod outage;
+mod pooler;
 mod program;
 mod proxy;
 mod rig;
@@ -49,6 +50,8 @@ fn main() -> ExitCode {
             messages_cut_at_every_point_stay_gap_free, retries_cut_at_every_point_burn_no_further_attempt;
         outage: a_database_away_longer_than_a_lease_costs_no_healthy_worker_its_task,
             killed_postgres_loses_no_acknowledged_insert_and_doubles_no_completion;
+        pooler: a_pooler_that_refuses_our_settings_is_named, a_pooler_that_drops_our_settings_is_found_out,
+            behind_a_pooler_that_was_named_thousands_of_tasks_end_with_their_own_rows;
         shutdown: sigterm_finishes_what_runs_and_claims_nothing_more, at_the_deadline_what_runs_is_given_back_unburnt,
             a_second_sigterm_gives_back_at_once,
             an_executor_that_ignores_the_shutdown_is_dropped_and_its_task_given_back,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use longshore_queue::{Outcome, ResultMessage};
 use longshore_worker::config::Config;
-use longshore_worker::{Context, Execution, Executor, Worker, metrics};
+use longshore_worker::{Context, Execution, Executor, Stop, Worker, metrics};
 use serde::Deserialize;
 
 use crate::tally::Pen;
@@ -58,11 +58,13 @@ struct Told {
     good_attempt: i16,
     /// Goes on for so long after it was asked to stop.
     deaf_ms: u64,
+    /// Ends with its payload as output.
+    echo: bool,
 }
 
 impl Default for Told {
     fn default() -> Self {
-        Self { ms: 0, say: 0, good_attempt: 1, deaf_ms: 0 }
+        Self { ms: 0, say: 0, good_attempt: 1, deaf_ms: 0, echo: false }
     }
 }
 
@@ -75,15 +77,23 @@ impl Executor for Work {
             for number in 0..told.say {
                 context.message(ResultMessage::note(format!("attempt {} says {number}", task.attempt)));
             }
-            tokio::select! {
-                () = tokio::time::sleep(Duration::from_millis(told.ms)) => {}
+            let stopped = tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(told.ms)) => None,
                 reason = context.stopped() => {
                     self.0.write(&format!("stop:{reason:?}"), task.task_id, task.attempt);
                     tokio::time::sleep(Duration::from_millis(told.deaf_ms)).await;
+                    Some(reason)
                 }
-            }
+            };
             self.0.write("end", task.task_id, task.attempt);
-            if task.attempt < told.good_attempt { Outcome::retry("told", "told to fail") } else { Outcome::success() }
+            if stopped == Some(Stop::Shutdown) {
+                return Outcome::Release;
+            }
+            match () {
+                () if task.attempt < told.good_attempt => Outcome::retry("told", "told to fail"),
+                () if told.echo => Outcome::success_with(task.payload.clone()),
+                () => Outcome::success(),
+            }
         })
     }
 }
