@@ -21,6 +21,12 @@ pub type Execution<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
 pub trait Executor: Send + Sync + 'static {
     /// Runs one attempt to its outcome.
     fn execute<'a>(&'a self, context: &'a Context) -> Execution<'a>;
+
+    /// How long an attempt may go on after it was asked to stop, to end what it started, where that is longer than the
+    /// worker's own grace.
+    fn grace(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 impl<F> Executor for F
@@ -88,7 +94,8 @@ impl Context {
     /// the log says so.
     pub fn message(&self, message: ResultMessage) {
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = message.message.len() + 64;
+        let extra = message.extra.as_ref().map_or(0, |extra| extra.to_string().len());
+        let bytes = message.message.len() + extra + 64;
         if messages.bytes + bytes > WAITING_MESSAGES_MAX_BYTES {
             messages.dropped += 1;
             return;
@@ -106,8 +113,8 @@ impl Context {
         !self.messages.lock().unwrap_or_else(PoisonError::into_inner).waiting.is_empty()
     }
 
-    /// Takes the messages that wait to be recorded.
-    pub(crate) fn take_messages(&self) -> Vec<ResultMessage> {
+    /// Takes the messages that wait to be recorded. For whoever runs an executor: the worker, or a test of one.
+    pub fn take_messages(&self) -> Vec<ResultMessage> {
         let mut messages = std::mem::take(&mut *self.messages.lock().unwrap_or_else(PoisonError::into_inner));
         if messages.dropped > 0 {
             let notice =
@@ -117,8 +124,9 @@ impl Context {
         messages.waiting
     }
 
-    /// Asks the attempt to stop. The first reason stays, except that a lost claim overrides.
-    pub(crate) fn stop(&self, reason: Stop) {
+    /// Asks the attempt to stop. The first reason stays, except that a lost claim overrides. For whoever runs an
+    /// executor: the worker, or a test of one.
+    pub fn stop(&self, reason: Stop) {
         let first = self.stop.compare_exchange(0, reason as u8, Ordering::AcqRel, Ordering::Acquire).is_ok();
         if !first && reason == Stop::Lost {
             self.stop.store(reason as u8, Ordering::Release);

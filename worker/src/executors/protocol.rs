@@ -1,0 +1,226 @@
+//! What a program prints and an endpoint answers: objects with a message, a result, or both. Pure.
+//!
+//! Whoever says something must be heard as said: an object with an unknown or wrong key is no object of ours and becomes
+//! an error message, and if it held a result, the attempt does not pass as a success.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use longshore_queue::{Outcome, ResultMessage, ResultStatus, TaskResult};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::json;
+
+/// The longest `retry_after`: a year, as run_at has to stay below the year 2200.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+/// How much of a wrong value an error message shows.
+const SHOWN_CHARS: usize = 60;
+
+/// What one line or one body says.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    /// In the order in which they belong in the task's log.
+    pub(crate) messages: Vec<ResultMessage>,
+    /// How the attempt ends, if that was said.
+    pub(crate) verdict: Option<Verdict>,
+}
+
+/// How an attempt ends, in its own words.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// Final.
+    Ended(TaskResult),
+    /// Again, after this long.
+    Retry(Duration, TaskResult),
+    /// There was a result, and it could not be read, for this reason.
+    Unreadable(String),
+}
+
+impl Verdict {
+    /// What the verdict makes of the attempt when nothing speaks against it; and, for the task's log, what of the result
+    /// the outcome has no place for.
+    pub(crate) fn settle(self) -> (Outcome, Option<ResultMessage>) {
+        match self {
+            Self::Ended(result) => (Outcome::Ended(result), None),
+            Self::Retry(after, result) => {
+                let message = match (&result.reason, &result.message) {
+                    (Some(reason), Some(message)) => format!("{reason}: {message}"),
+                    (Some(said), None) | (None, Some(said)) => said.clone(),
+                    (None, None) => "retry asked for".to_owned(),
+                };
+                let has_more = !result.successes.is_empty()
+                    || !result.failures.is_empty()
+                    || result.links.is_some()
+                    || result.output.is_some();
+                let kept = has_more.then(|| kept("the attempt asked for a retry; its result", &result));
+                (Outcome::Retry { after: Some(after), message, reason: "retry_after" }, kept)
+            }
+            Self::Unreadable(why) => (Outcome::retry("output", why), None),
+        }
+    }
+}
+
+/// A log entry that keeps a result which does not become the task's.
+pub(crate) fn kept(why: &str, result: &TaskResult) -> ResultMessage {
+    ResultMessage { extra: serde_json::to_value(result).ok(), ..ResultMessage::note(why) }
+}
+
+/// A log entry of this text; `None` for a blank one. Postgres has no NUL in a text.
+pub(crate) fn note(text: &str) -> Option<ResultMessage> {
+    (!text.trim().is_empty()).then(|| ResultMessage::note(without_nul(text)))
+}
+
+/// The text with U+FFFD for each NUL.
+pub(crate) fn without_nul(text: &str) -> String {
+    text.replace('\0', "\u{FFFD}")
+}
+
+/// Reads a body: one object, or a line each.
+pub(crate) fn read_body(body: &str) -> Said {
+    if serde_json::from_str::<&RawValue>(body).is_ok() {
+        return read(body);
+    }
+    let mut all = Said::default();
+    for said in body.lines().map(read) {
+        all.messages.extend(said.messages);
+        if said.verdict.is_some() {
+            all.messages.extend(all.verdict.take().and_then(replaced));
+            all.verdict = said.verdict;
+        }
+    }
+    all
+}
+
+/// A log entry about a verdict after which another came.
+pub(crate) fn replaced(verdict: Verdict) -> Option<ResultMessage> {
+    match verdict {
+        Verdict::Ended(result) | Verdict::Retry(_, result) => {
+            Some(ResultMessage { error: true, ..kept("a second result replaces this one", &result) })
+        }
+        // has its message already
+        Verdict::Unreadable(_) => None,
+    }
+}
+
+/// Reads a line. What is not a JSON object is text.
+pub(crate) fn read(line: &str) -> Said {
+    let Ok(object) = serde_json::from_str::<Object>(line) else {
+        return Said { messages: note(line).into_iter().collect(), verdict: None };
+    };
+    let has_result = object.0.contains_key("result");
+    read_object(object).unwrap_or_else(|problem| Said {
+        messages: vec![ResultMessage::error(without_nul(&format!("{problem}: {}", line.trim())))],
+        verdict: has_result.then_some(Verdict::Unreadable(problem)),
+    })
+}
+
+/// The values by key, not yet looked into.
+#[derive(serde::Deserialize)]
+struct Object(BTreeMap<String, Box<RawValue>>);
+
+impl Object {
+    /// Takes a value out; null is as good as none.
+    fn take<T: DeserializeOwned>(&mut self, key: &str, expected: &str) -> Result<Option<T>, String> {
+        let Some(raw) = self.0.remove(key) else { return Ok(None) };
+        let clean = json::clean(raw.get()).map_err(|problem| format!("`{key}` {problem}"))?;
+        serde_json::from_str(&clean).map_err(|_| format!("`{key}` must be {expected}, got {}", shown(&clean)))
+    }
+
+    /// Complains of a key that nobody took.
+    fn end(self) -> Result<(), String> {
+        self.0.into_keys().next().map_or(Ok(()), |key| Err(format!("unknown key `{}`", shown(&key))))
+    }
+}
+
+fn shown(value: &str) -> String {
+    let mut chars = value.chars();
+    let mut shown: String = chars.by_ref().take(SHOWN_CHARS).collect();
+    if chars.next().is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+fn read_object(mut object: Object) -> Result<Said, String> {
+    let mut said = Said::default();
+    let message = object.take("message", "a string")?;
+    let error = object.take("error", "true or false")?;
+    let context: Option<String> = object.take("context", "a string")?;
+    let context_type: Option<String> = object.take("context_type", "a string")?;
+    let extra: Option<Value> = object.take("extra", "JSON")?;
+    if let Some(message) = message {
+        said.messages.push(ResultMessage { message, error: error.unwrap_or(false), context, context_type, extra });
+    } else if error.is_some() || context.is_some() || context_type.is_some() || extra.is_some() {
+        return Err("`error`, `context`, `context_type` and `extra` need `message`".to_owned());
+    }
+    if let Some(subtasks) = object.take::<Vec<Value>>("subtasks", "a list of tasks")? {
+        said.messages.push(not_done("subtasks are not run by this version", "subtasks", Value::Array(subtasks)));
+    }
+    if let Some(build_data) = object.take::<Value>("build_data", "JSON")? {
+        said.messages.push(not_done("build_data is not recorded by this version", "build_data", build_data));
+    }
+    if let Some(result) = object.take::<Object>("result", "an object")? {
+        said.verdict = Some(read_result(result).map_err(|problem| format!("result: {problem}"))?);
+    }
+    object.end()?;
+    Ok(said)
+}
+
+/// A log entry that keeps what this version has no use for.
+fn not_done(message: &str, key: &str, value: Value) -> ResultMessage {
+    ResultMessage { extra: Some(serde_json::json!({ key: value })), ..ResultMessage::error(message) }
+}
+
+fn read_result(mut object: Object) -> Result<Verdict, String> {
+    let expected = "success, failure, partial_success or incomplete";
+    let status = match object.take::<String>("status", expected)? {
+        None => None,
+        Some(name) => match ResultStatus::parse(&name) {
+            None => return Err(format!("`status` must be {expected}, got {}", shown(&name))),
+            status => status,
+        },
+    };
+    let names = "a list of strings";
+    let links = "an object of lists of strings";
+    let result = TaskResult {
+        status: status.unwrap_or_default(),
+        message: object.take("message", "a string")?,
+        reason: object.take("reason", "a string")?,
+        successes: object.take("successes", names)?.unwrap_or_default(),
+        failures: object.take("failures", names)?.unwrap_or_default(),
+        links: match object.take::<BTreeMap<String, Vec<String>>>("links", links)? {
+            None => None,
+            Some(by_relation) => {
+                Some(serde_json::value::to_raw_value(&by_relation).map_err(|_| format!("`links` must be {links}"))?)
+            }
+        },
+        output: object.take("output", "JSON")?,
+    };
+    let retry_after =
+        object.take::<Value>("retry_after", "a duration")?.map(|value| read_retry_after(&value)).transpose()?;
+    object.end()?;
+    match (retry_after, status) {
+        (Some(after), _) => Ok(Verdict::Retry(after, result)),
+        (None, Some(_)) => Ok(Verdict::Ended(result)),
+        (None, None) => Err("`status` or `retry_after` is missing".to_owned()),
+    }
+}
+
+fn read_retry_after(value: &Value) -> Result<Duration, String> {
+    match value {
+        Value::Number(seconds) => seconds.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+        Value::String(text) => humantime::parse_duration(text).ok(),
+        _ => None,
+    }
+    .filter(|after| *after <= RETRY_AFTER_MAX)
+    .ok_or_else(|| {
+        let value = shown(&value.to_string());
+        format!("`retry_after` must be seconds or a text like \"30s\", from 0 to 366 days, got {value}")
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,300 @@
+//! What is understood, what is refused by name, and that the shipped schemas say the same as the code.
+
+use chrono::{TimeZone, Utc};
+use jsonschema::Validator;
+use longshore_queue::Task;
+use serde_json::json;
+
+use super::super::{OUTPUT_SCHEMA, TASK_SCHEMA};
+use super::*;
+
+fn validator(schema: &str) -> Validator {
+    let schema: Value = serde_json::from_str(schema).expect("a schema is JSON");
+    jsonschema::meta::validate(&schema).expect("a schema is one");
+    jsonschema::validator_for(&schema).expect("a schema can be used")
+}
+
+/// What was said, a line each.
+fn story(line: &str) -> Vec<String> {
+    let said = read_body(line);
+    let message = |message: ResultMessage| {
+        let error = if message.error { "error" } else { "message" };
+        let about = [message.context_type, message.context, message.extra.map(|extra| extra.to_string())];
+        about.into_iter().flatten().fold(format!("{error} {}", message.message), |all, next| format!("{all} | {next}"))
+    };
+    let verdict = match said.verdict {
+        None => None,
+        Some(Verdict::Ended(result)) => Some(format!("ended {}", serde_json::to_string(&result).expect("is JSON"))),
+        Some(Verdict::Retry(after, result)) => {
+            Some(format!("retry {after:?} {}", serde_json::to_string(&result).expect("is JSON")))
+        }
+        Some(Verdict::Unreadable(why)) => Some(format!("unreadable {why}")),
+    };
+    said.messages.into_iter().map(message).chain(verdict).collect()
+}
+
+#[test]
+fn an_object_says_a_message_a_result_or_both() {
+    let everything = json!({
+        "message": "m", "error": true, "context": "n1", "context_type": "node", "extra": {"a": [1]},
+        "result": {"status": "partial_success", "message": "half", "reason": "r", "successes": ["n1"], "failures": ["n2"],
+            "links": {"log": ["http://a"]}, "output": 1.50},
+    });
+    let result = r#"{"status":"partial_success","message":"half","reason":"r","successes":["n1"],"failures":["n2"],"links":{"log":["http://a"]},"output":1.5}"#;
+    let expected = [r#"error m | node | n1 | {"a":[1]}"#.to_owned(), format!("ended {result}")];
+    assert_eq!(story(&everything.to_string()), expected);
+    assert_eq!(story(&serde_json::to_string_pretty(&everything).expect("is JSON")), expected);
+    for (line, expected) in [
+        (r#"{"message":"hello"}"#, "message hello"),
+        (r#" {"message":"hello","error":null} "#, "message hello"),
+        (r#"{"result":{"status":"success"}}"#, r#"ended {"status":"success"}"#),
+        (r#"{"result":{"retry_after":1.5}}"#, r#"retry 1.5s {"status":"incomplete"}"#),
+        (
+            r#"{"result":{"retry_after":"2m 30s","reason":"busy"}}"#,
+            r#"retry 150s {"status":"incomplete","reason":"busy"}"#,
+        ),
+        (r#"{"result":{"status":"success","retry_after":0}}"#, r#"retry 0ns {"status":"success"}"#),
+        (
+            r#"{"subtasks":[{"action":"a"}]}"#,
+            r#"error subtasks are not run by this version | {"subtasks":[{"action":"a"}]}"#,
+        ),
+        (r#"{"build_data":{"a":1}}"#, r#"error build_data is not recorded by this version | {"build_data":{"a":1}}"#),
+    ] {
+        assert_eq!(story(line), [expected], "{line}");
+    }
+}
+
+#[test]
+fn what_is_no_object_is_text() {
+    for line in ["plain", "[1,2]", "17", "\"text\"", "null", "{", "{message: 1}", r#"{"result":{"status":"success"}"#] {
+        assert_eq!(story(line), [format!("message {line}")]);
+    }
+    assert_eq!(story("a\0b"), ["message a\u{FFFD}b"]);
+    assert_eq!(story("{}"), [""; 0]);
+    assert_eq!(story(" \t"), [""; 0]);
+}
+
+#[test]
+fn a_wrong_key_is_named_and_a_wrong_result_is_no_success() {
+    for (line, problem) in [
+        (r#"{"mesage":"x"}"#, "unknown key `mesage`"),
+        (r#"{"message":"x","level":"info"}"#, "unknown key `level`"),
+        (r#"{"message":5}"#, "`message` must be a string, got 5"),
+        (r#"{"message":"x","error":"yes"}"#, "`error` must be true or false, got \"yes\""),
+        (r#"{"error":true}"#, "`error`, `context`, `context_type` and `extra` need `message`"),
+        (r#"{"subtasks":{}}"#, "`subtasks` must be a list of tasks, got {}"),
+    ] {
+        assert_eq!(story(line), [format!("error {problem}: {line}")]);
+    }
+    let long = format!(r#"{{"result":{{"status":"{}"}}}}"#, "x".repeat(100));
+    let shown = format!("{}…", "x".repeat(60));
+    for (line, problem) in [
+        (r#"{"result":5}"#, "`result` must be an object, got 5"),
+        (r#"{"result":{}}"#, "result: `status` or `retry_after` is missing"),
+        (
+            r#"{"result":{"status":"ok"}}"#,
+            "result: `status` must be success, failure, partial_success or incomplete, got ok",
+        ),
+        (&long, &format!("result: `status` must be success, failure, partial_success or incomplete, got {shown}")),
+        (r#"{"result":{"status":"success","outputs":1}}"#, "result: unknown key `outputs`"),
+        (
+            r#"{"result":{"status":"success","successes":"n1"}}"#,
+            "result: `successes` must be a list of strings, got \"n1\"",
+        ),
+        (
+            r#"{"result":{"status":"success","links":{"a":"b"}}}"#,
+            "result: `links` must be an object of lists of strings, got {\"a\":\"b\"}",
+        ),
+        (
+            r#"{"result":{"retry_after":-1}}"#,
+            "result: `retry_after` must be seconds or a text like \"30s\", from 0 to 366 days, got -1",
+        ),
+        (
+            r#"{"result":{"retry_after":"soon"}}"#,
+            "result: `retry_after` must be seconds or a text like \"30s\", from 0 to 366 days, got \"soon\"",
+        ),
+        (r#"{"result":{"status":"success"},"exit":0}"#, "unknown key `exit`"),
+    ] {
+        assert_eq!(story(line), [format!("error {problem}: {line}"), format!("unreadable {problem}")]);
+    }
+    let deep = format!(r#"{{"result":{{"status":"success","output":{}1{}}}}}"#, "[".repeat(200), "]".repeat(200));
+    let [_, verdict] = &story(&deep)[..] else { panic!("a message and a verdict") };
+    assert_eq!(verdict, "unreadable `result` must be nested at most 100 deep");
+}
+
+#[test]
+fn what_postgres_cannot_hold_is_replaced() {
+    let line = r#"{"message":"a\u0000b","extra":{"\u0000":["\ud800"]},"result":{"status":"success","reason":"\u0000","output":{"n":[1e999,12345678901234567890123],"t":"\u0000"}}}"#;
+    let output = r#"{"status":"success","reason":"�","output":{"n":["1e999",12345678901234567890123],"t":"\ufffd"}}"#;
+    assert_eq!(story(line), [r#"message a�b | {"�":["�"]}"#.to_owned(), format!("ended {output}")]);
+}
+
+#[test]
+fn a_body_may_be_lines_and_the_last_result_counts() {
+    let body = "{\"message\":\"one\"}\n\ntext\r\n{\"result\":{\"status\":\"success\"}}\n{\"result\":{\"status\":\"failure\"}}\n";
+    let expected = [
+        "message one",
+        "message text",
+        r#"error a second result replaces this one | {"status":"success"}"#,
+        r#"ended {"status":"failure"}"#,
+    ];
+    assert_eq!(story(body), expected);
+}
+
+#[test]
+fn a_retry_keeps_the_rest_of_its_result_in_the_log() {
+    let settle = |line: &str| {
+        let (outcome, kept) = read(line).verdict.expect("a result").settle();
+        let Outcome::Retry { after, message, reason } = outcome else { panic!("a retry, not {outcome:?}") };
+        (after, message, reason, kept.and_then(|message| message.extra).map(|extra| extra.to_string()))
+    };
+    let after = Some(Duration::from_secs(5));
+    let line = r#"{"result":{"retry_after":5,"reason":"busy","message":"all full"}}"#;
+    assert_eq!(settle(line), (after, "busy: all full".to_owned(), "retry_after", None));
+    let kept = Some(r#"{"output":1,"status":"incomplete"}"#.to_owned());
+    assert_eq!(
+        settle(r#"{"result":{"retry_after":5,"output":1}}"#),
+        (after, "retry asked for".to_owned(), "retry_after", kept)
+    );
+}
+
+/// A value that may stand at any place.
+fn any_value(random: &mut fastrand::Rng, depth: usize) -> Value {
+    match random.u8(0..if depth == 0 { 6 } else { 8 }) {
+        0 => Value::Null,
+        1 => json!(random.bool()),
+        2 => json!([0.0, 1.0, 2.5, -1.0, 31_622_400.0, 31_622_401.0][random.usize(0..6)]),
+        3 => json!(["success", "failure", "incomplete", "done"][random.usize(0..4)]),
+        4 => json!(["", "30s", "1h 30m", "soon"][random.usize(0..4)]),
+        5 => json!(["n1", "n2"]),
+        6 => any_object(random, depth - 1, &["log", "status", "x"]),
+        _ => Value::Array((0..random.usize(0..3)).map(|_| any_value(random, depth - 1)).collect()),
+    }
+}
+
+fn any_object(random: &mut fastrand::Rng, depth: usize, keys: &[&str]) -> Value {
+    (0..random.usize(0..4)).map(|_| (keys[random.usize(0..keys.len())].to_owned(), any_value(random, depth))).collect()
+}
+
+#[test]
+fn the_schema_of_outputs_takes_what_the_code_takes() {
+    const KEYS: [&str; 9] =
+        ["message", "message", "error", "context", "context_type", "extra", "subtasks", "build_data", "unknown"];
+    const RESULT_KEYS: [&str; 10] =
+        ["status", "status", "message", "reason", "successes", "failures", "links", "output", "retry_after", "unknown"];
+    let schema = validator(OUTPUT_SCHEMA);
+    let mut random = fastrand::Rng::with_seed(42);
+    let mut taken = 0;
+    for _ in 0..20_000 {
+        let mut object = any_object(&mut random, 2, &KEYS);
+        if random.bool() {
+            object["result"] = any_object(&mut random, 2, &RESULT_KEYS);
+        }
+        let is_taken =
+            !read(&object.to_string()).messages.iter().any(|message| message.message.contains(&object.to_string()));
+        assert_eq!(is_taken, schema.is_valid(&object), "{object}");
+        taken += usize::from(is_taken);
+    }
+    assert!((2_000..18_000).contains(&taken), "{taken} of 20000 taken");
+}
+
+#[test]
+fn the_schema_of_tasks_takes_every_task_and_names_every_key() {
+    let schema = validator(TASK_SCHEMA);
+    let instant = Utc.with_ymd_and_hms(2026, 1, 2, 3, 4, 5).single().expect("an instant");
+    let raw = |text: &str| RawValue::from_string(text.to_owned()).expect("is JSON");
+    let least = Task {
+        task_id: uuid::Uuid::now_v7(),
+        parent_task_id: None,
+        action: "a".to_owned(),
+        queue: "default".to_owned(),
+        priority: 0,
+        payload: raw("{}"),
+        design_ref: None,
+        node_filter: None,
+        request_context: None,
+        run_at: instant,
+        created: instant + Duration::from_micros(123_456),
+        created_by: "p".to_owned(),
+        timeout: None,
+        attempt: 1,
+        max_attempts: 1,
+        retry: 0,
+        unique_key: None,
+    };
+    let most = Task {
+        parent_task_id: Some(uuid::Uuid::now_v7()),
+        design_ref: Some("file:///a".to_owned()),
+        node_filter: Some(raw("[\"n1\"]")),
+        request_context: Some(raw("{\"traceparent\":\"x\"}")),
+        timeout: Some(Duration::from_millis(1500)),
+        unique_key: Some("k".to_owned()),
+        payload: raw("[1]"),
+        ..least.clone()
+    };
+    let described: Value = serde_json::from_str(TASK_SCHEMA).expect("is JSON");
+    let keys = described["properties"].as_object().expect("an object").keys();
+    for task in [least, most] {
+        let value = serde_json::to_value(&task).expect("is JSON");
+        let problems: Vec<_> = schema.iter_errors(&value).map(|error| error.to_string()).collect();
+        assert_eq!(problems, [""; 0]);
+        assert!(value.as_object().expect("an object").keys().eq(keys.clone()), "{value}");
+    }
+}
+
+#[test]
+fn no_line_makes_it_panic() {
+    const PARTS: [&str; 32] = [
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        ",",
+        "\"",
+        "\\",
+        "\\u0000",
+        "\\ud800",
+        "\\u",
+        "\0",
+        "\u{FFFD}",
+        "é",
+        "\u{1F600}",
+        " ",
+        "\r",
+        "\"message\"",
+        "\"result\"",
+        "\"status\"",
+        "\"success\"",
+        "\"retry_after\"",
+        "\"output\"",
+        "\"extra\"",
+        "\"links\"",
+        "1e999999999999999999999",
+        "-0",
+        "0.1",
+        "null",
+        "true",
+        "\"30s\"",
+        "\"\\ud83d\\ude00\"",
+    ];
+    let mut random = fastrand::Rng::with_seed(1);
+    for round in 0..50_000 {
+        let line: String = if round % 2 == 0 {
+            (0..random.usize(0..30)).map(|_| PARTS[random.usize(0..PARTS.len())]).collect()
+        } else {
+            // a line that is understood, with some of its bytes replaced
+            let mut line =
+                br#"{"message":"a\u0000","extra":[1e5],"result":{"status":"failure","retry_after":"5s"}}"#.to_vec();
+            for _ in 0..random.usize(0..6) {
+                let at = random.usize(0..line.len());
+                line[at] = random.u8(..);
+            }
+            String::from_utf8_lossy(&line).into_owned()
+        };
+        let said = read_body(&line);
+        let (outcome, kept) = said.verdict.map_or((Outcome::success(), None), Verdict::settle);
+        let all = format!("{:?}{kept:?}{outcome:?}", said.messages);
+        assert!(said.messages.iter().all(|message| !message.message.contains('\0')), "{all}");
+    }
+}
