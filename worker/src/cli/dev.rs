@@ -121,7 +121,7 @@ fn introduce(config: &Config, server: Option<&Server>, psql: &str, metrics: Sock
     let action = config.actions.keys().next().map_or("noop", String::as_str);
     let insert = example_insert(&config.schema, action);
     println!("psql:     {psql}");
-    println!("insert:   {psql} -c {}", quoted(&insert));
+    println!("insert:   {psql} -c {}", quoted_once(&insert));
     println!("metrics:  http://{metrics}/metrics");
     println!("Ctrl-C ends it");
 }
@@ -129,7 +129,8 @@ fn introduce(config: &Config, server: Option<&Server>, psql: &str, metrics: Sock
 /// A command line that opens a SQL prompt on somebody else's server. It shows no password: psql asks for it.
 fn psql_line(url: &str) -> anyhow::Result<String> {
     let options = PgConnectOptions::from_str(url)?;
-    let host = options.get_socket().map_or_else(|| options.get_host().to_owned(), |socket| socket.display().to_string());
+    let host =
+        options.get_socket().map_or_else(|| options.get_host().to_owned(), |socket| socket.display().to_string());
     let mut line = format!("psql -h {} -p {} -U {}", quoted(&host), options.get_port(), quoted(options.get_username()));
     if let Some(database) = options.get_database() {
         line.push_str(&format!(" -d {}", quoted(database)));
@@ -141,6 +142,13 @@ fn psql_line(url: &str) -> anyhow::Result<String> {
 fn quoted(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/.:_-".contains(&byte);
     if text.bytes().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+/// One word of a shell's command line, for a text full of single quotes.
+fn quoted_once(text: &str) -> String {
+    let escaped: String =
+        text.chars().map(|c| if "\\\"$`".contains(c) { format!("\\{c}") } else { c.into() }).collect();
+    format!("\"{escaped}\"")
 }
 
 #[cfg(test)]
@@ -164,5 +172,6 @@ mod tests {
     #[test]
     fn a_quoted_word_is_one_word_for_a_shell() {
         assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");
+        assert_eq!(quoted_once(r#"'{"a": "$1"}'"#), r#""'{\"a\": \"\$1\"}'""#);
     }
 }

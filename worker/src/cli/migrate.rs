@@ -71,5 +71,9 @@ impl Migrate {
 fn schema(text: &str) -> Result<String, String> {
     let first = text.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte == b'_');
     let rest = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-    if first && rest && text.len() <= 63 { Ok(text.to_owned()) } else { Err("must be [a-z_][a-z0-9_]{0,62}".to_owned()) }
+    if first && rest && text.len() <= 63 {
+        Ok(text.to_owned())
+    } else {
+        Err("must be [a-z_][a-z0-9_]{0,62}".to_owned())
+    }
 }

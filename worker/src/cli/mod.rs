@@ -61,8 +61,9 @@ impl Command {
 /// A [`ConfigError`] when that cannot be read.
 pub(crate) fn log_to_stderr() -> anyhow::Result<()> {
     let wanted = std::env::var("RUST_LOG").ok().filter(|wanted| !wanted.is_empty());
-    let filter = EnvFilter::try_new(wanted.as_deref().unwrap_or(LOG_DEFAULT))
-        .map_err(|error| ConfigError::new("RUST_LOG", format!("must be directives such as {LOG_DEFAULT:?}: {error}")))?;
+    let filter = EnvFilter::try_new(wanted.as_deref().unwrap_or(LOG_DEFAULT)).map_err(|error| {
+        ConfigError::new("RUST_LOG", format!("must be directives such as {LOG_DEFAULT:?}: {error}"))
+    })?;
     let ansi = io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(ansi).init();
     Ok(())
