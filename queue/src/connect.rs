@@ -100,8 +100,12 @@ impl Connect {
         within(ANSWER_TIMEOUT, open).await
     }
 
-    /// A connection with nothing but the search path set: for migrations.
+    /// A connection with nothing but the search path set: for migrations, which a pooler would tear apart.
     pub(crate) async fn plain(&self) -> Result<PgConnection> {
+        if self.pooled {
+            return Err(Error::Pooler);
+        }
+        self.session("longshore migrate").await?.close().await;
         let mut conn = PgConnection::connect_with(&self.options.clone().application_name("longshore migrate")).await?;
         sqlx::query("SELECT set_config('search_path', quote_ident($1), false)")
             .bind(&self.schema)
@@ -162,6 +166,11 @@ impl Session {
             (&mut self.conn).execute(sqlx::AssertSqlSafe(begin)).await?;
         }
         Ok(SessionStep { session: self })
+    }
+
+    /// The schema of the tables.
+    pub fn schema(&self) -> &str {
+        &self.schema
     }
 
     /// Closes the connection in good order.

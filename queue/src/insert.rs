@@ -91,5 +91,7 @@ pub async fn insert_many(db: impl PgExecutor<'_>, tasks: &[NewTask]) -> Result<V
 pub fn example_insert(schema: &str, action: &str) -> String {
     let schema = if schema == "public" { String::new() } else { format!("\"{}\".", schema.replace('"', "\"\"")) };
     let action = action.replace('\'', "''");
-    format!(r#"INSERT INTO {schema}tasks (action, payload) VALUES ('{action}', '{{"text": "hello"}}') RETURNING task_id"#)
+    format!(
+        r#"INSERT INTO {schema}tasks (action, payload) VALUES ('{action}', '{{"text": "hello"}}') RETURNING task_id"#
+    )
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use sqlx::migrate::{MigrationType, Migrator};
 use sqlx::{Connection, Executor, PgConnection, SqlStr};
 
-use crate::{Connect, Error, Result};
+use crate::{Connect, Error, Result, Session};
 
 /// All migrations, in order.
 const MIGRATIONS: [Migration; 1] =
@@ -138,15 +138,14 @@ pub async fn migrate(connect: &Connect) -> Result<Vec<i64>> {
 ///
 /// # Errors
 /// [`Error::SchemaOlder`]; a newer schema is accepted, since a migration works with the previous version's workers.
-pub async fn check_schema(connect: &Connect) -> Result<()> {
-    let mut conn = connect.plain().await?;
-    let found = match applied_version(&mut conn).await {
-        Err(Error::SchemaNewer { found, .. }) => found,
-        other => other?,
-    };
-    conn.close().await?;
+pub async fn check_schema(session: &mut Session) -> Result<()> {
+    let schema = session.schema().to_owned();
+    let mut step = session.step().await?;
+    let there: bool = sqlx::query_scalar(THERE).bind(APPLIED).fetch_one(step.db()).await?;
+    let found: i64 = if there { sqlx::query_scalar(NEWEST).fetch_one(step.db()).await? } else { 0 };
+    step.done().await?;
     if found < newest_version() {
-        return Err(Error::SchemaOlder { schema: connect.schema().to_owned(), found, wanted: newest_version() });
+        return Err(Error::SchemaOlder { schema, found, wanted: newest_version() });
     }
     Ok(())
 }
@@ -161,16 +160,13 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
+const THERE: &str = "SELECT to_regclass($1) IS NOT NULL";
+const NEWEST: &str = "SELECT coalesce(max(version), 0) FROM longshore_migrations WHERE success";
+
 /// The newest version applied; 0 for none.
 async fn applied_version(conn: &mut PgConnection) -> Result<i64> {
-    let there: bool =
-        sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(APPLIED).fetch_one(&mut *conn).await?;
-    if !there {
-        return Ok(0);
-    }
-    let found: i64 = sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM longshore_migrations WHERE success")
-        .fetch_one(conn)
-        .await?;
+    let there: bool = sqlx::query_scalar(THERE).bind(APPLIED).fetch_one(&mut *conn).await?;
+    let found: i64 = if there { sqlx::query_scalar(NEWEST).fetch_one(conn).await? } else { 0 };
     if found > newest_version() {
         return Err(Error::SchemaNewer { found, known: newest_version() });
     }

@@ -16,7 +16,7 @@ use crate::{Context, Stop};
 
 /// How long an executor that was asked to stop may take to clean up before it is dropped: longer than a command is given
 /// between TERM and KILL.
-pub(crate) const STOP_GRACE: Duration = Duration::from_secs(10);
+const STOP_GRACE: Duration = Duration::from_secs(10);
 
 /// A claimed task, its executor's context and its claim.
 #[derive(Debug)]
@@ -64,6 +64,11 @@ impl Attempt {
         Held { task_id: self.context.task().task_id, claim_token: self.claim_token }
     }
 
+    /// How long its executor may take to clean up after it was asked to stop.
+    pub(crate) fn grace(&self) -> Duration {
+        STOP_GRACE.max(self.action.executor.grace())
+    }
+
     /// Since when its executor runs.
     pub(crate) fn started(&self) -> Option<Instant> {
         self.started.get().copied()
@@ -102,7 +107,7 @@ impl Attempt {
                 () = tokio::time::sleep(self.context.timeout()) => self.context.stop(Stop::Timeout),
                 _ = self.context.stopped() => {}
             }
-            tokio::time::sleep(STOP_GRACE).await;
+            tokio::time::sleep(self.grace()).await;
         };
         let ended = tokio::select! {
             biased;
@@ -111,8 +116,9 @@ impl Attempt {
         };
         match (ended, self.context.stop_reason()) {
             (Err(panic), _) => Outcome::retry("panic", format!("the executor panicked: {}", panic_text(&*panic))),
+            // what it brings within its grace says more than that it was late
+            (Ok(outcome @ (Outcome::Ended(_) | Outcome::Retry { .. })), _) => outcome,
             (Ok(_), Some(Stop::Timeout)) => timed_out(self.context.timeout()),
-            (Ok(Outcome::Ended(result)), _) => Outcome::Ended(result),
             (Ok(_), Some(reason)) => stopped(reason),
             (Ok(outcome), None) => outcome,
         }
@@ -120,7 +126,7 @@ impl Attempt {
 
     /// Ends an attempt from outside whose executor blocks its thread, so that no timer inside it is ever looked at.
     pub(crate) fn give_up_if_blocked(self: &Arc<Self>, settled: &UnboundedSender<Settled>) {
-        let limit = self.context.timeout().saturating_add(STOP_GRACE).saturating_add(Duration::from_secs(2));
+        let limit = self.context.timeout().saturating_add(self.grace()).saturating_add(Duration::from_secs(2));
         if self.started().is_some_and(|started| started.elapsed() > limit) {
             self.decide(timed_out(self.context.timeout()), settled);
         }

@@ -161,6 +161,11 @@ impl Claimer {
             self.lane.metrics.wait.record((claimed.claimed_at - task.run_at).as_seconds_f64().max(0.0));
         }
         self.drop_duplicates(&mut claimed, claim_token).await;
+        if claimed.tasks.is_empty() {
+            // its row is found as forgotten, and goes then
+            self.fleet.claims().remove(&claim_token);
+            return;
+        }
         self.fleet.claims().insert(claim_token, i32::try_from(claimed.tasks.len()).unwrap_or(i32::MAX));
         self.lane.took(claimed.tasks.len());
         let mut batch = Vec::with_capacity(claimed.tasks.len());

@@ -32,19 +32,9 @@ pub(crate) struct Lane {
     pub(crate) inserted: Notify,
     /// Claimed and not yet ended.
     in_hand: AtomicUsize,
-    pace: Pace,
-    pub(crate) metrics: LaneMetrics,
-}
-
-/// How fast tasks of a lane end, as moving averages.
-#[derive(Debug, Default)]
-struct Pace {
-    /// Of the time an executor takes, in nanoseconds.
+    /// Moving average of the time an executor takes, in nanoseconds; 0: none has run.
     execution_ns: AtomicU64,
-    /// Tasks ended in the last full interval, and in the one under way.
-    ended: AtomicU64,
-    /// Tasks a second.
-    rate: AtomicU64,
+    pub(crate) metrics: LaneMetrics,
 }
 
 impl Lane {
@@ -60,7 +50,7 @@ impl Lane {
             capacity: Notify::new(),
             inserted: Notify::new(),
             in_hand: AtomicUsize::new(0),
-            pace: Pace::default(),
+            execution_ns: AtomicU64::new(0),
         }
     }
 
@@ -70,13 +60,14 @@ impl Lane {
         (self.concurrency + self.ahead()).saturating_sub(self.in_hand.load(Ordering::Acquire)).min(BATCH_MAX)
     }
 
+    /// As many tasks as the slots can do in one completion interval, at the pace of late.
     fn ahead(&self) -> usize {
-        let execution = Duration::from_nanos(self.pace.execution_ns.load(Ordering::Relaxed));
+        let execution = Duration::from_nanos(self.execution_ns.load(Ordering::Relaxed));
         if !self.prefetch || execution.is_zero() || execution >= COMPLETION_INTERVAL {
             return 0;
         }
-        let rate = self.pace.rate.load(Ordering::Relaxed) as f64;
-        ((rate * COMPLETION_INTERVAL.as_secs_f64()) as usize).clamp(self.concurrency.min(BATCH_MAX), 2 * BATCH_MAX)
+        let rounds = COMPLETION_INTERVAL.as_secs_f64() / execution.as_secs_f64();
+        ((self.concurrency as f64 * rounds) as usize).min(2 * BATCH_MAX)
     }
 
     /// Claimed and not yet ended.
@@ -92,20 +83,17 @@ impl Lane {
     pub(crate) fn ended(&self, execution: Option<Duration>) {
         if let Some(execution) = execution {
             let took = u64::try_from(execution.as_nanos()).unwrap_or(u64::MAX).max(1);
-            let before = self.pace.execution_ns.load(Ordering::Relaxed);
+            let before = self.execution_ns.load(Ordering::Relaxed);
             // a slow task shows at once, a fast one after some: claiming ahead of slow ones would starve other workers
             let average = if took > before { took } else { before - (before - took) / 8 };
-            self.pace.execution_ns.store(average, Ordering::Relaxed);
+            self.execution_ns.store(average, Ordering::Relaxed);
         }
-        self.pace.ended.fetch_add(1, Ordering::Relaxed);
         self.in_hand.fetch_sub(1, Ordering::AcqRel);
         self.capacity.notify_one();
     }
 
-    /// Takes the rate of the interval that just passed.
-    pub(crate) fn measure(&self, interval: Duration) {
-        let ended = self.pace.ended.swap(0, Ordering::Relaxed);
-        self.pace.rate.store((ended as f64 / interval.as_secs_f64()) as u64, Ordering::Relaxed);
-        self.metrics.running.set((self.concurrency - self.slots.available_permits().min(self.concurrency)) as f64);
+    /// Shows how many executors run.
+    pub(crate) fn show(&self) {
+        self.metrics.running.set(self.concurrency.saturating_sub(self.slots.available_permits()) as f64);
     }
 }

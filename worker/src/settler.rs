@@ -131,7 +131,9 @@ impl Settler {
             self.forget(&attempt, Finish::Lost);
             return;
         }
-        self.said.insert(attempt.held().task_id);
+        if attempt.context.has_messages() {
+            self.said.insert(attempt.held().task_id);
+        }
         let (write, finish) = decide(&attempt, outcome);
         self.pending.push(Pending { attempt, write, finish });
     }

@@ -57,7 +57,7 @@ impl Watcher {
                 () = self.fleet.reached(Phase::Ended) => false,
             };
             for lane in &self.fleet.lanes {
-                lane.measure(measured.elapsed());
+                lane.show();
             }
             let wakes = self.fleet.wakes.swap(0, Ordering::Relaxed);
             let rate = wakes as f64 / measured.elapsed().as_secs_f64();

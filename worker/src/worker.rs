@@ -13,7 +13,6 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
 
 use crate::action::Action;
-use crate::attempt::STOP_GRACE;
 use crate::claimer::Claimer;
 use crate::config::{Config, ConfigError, Connection};
 use crate::executors;
@@ -298,7 +297,7 @@ async fn wait_for_database(fleet: &Fleet) -> Result<(), Error> {
     loop {
         let entered = async {
             let mut session = fleet.connect.session("longshore start").await?;
-            check_schema(&fleet.connect).await?;
+            check_schema(&mut session).await?;
             let mut step = session.step().await?;
             register(step.db(), fleet.worker_id, &fleet.name, fleet.lease).await?;
             step.done().await?;
@@ -344,10 +343,11 @@ async fn drain(fleet: &Fleet, shutdown: &Shutdown, deadline: Duration) -> Ended 
     let left: Vec<_> = fleet.attempts().values().cloned().collect();
     tracing::warn!(tasks = left.len(), "giving back what still runs");
     counter!("longshore_shutdown_tasks_total", "result" => "released").increment(left.len() as u64);
-    for attempt in left {
+    for attempt in &left {
         attempt.context.stop(Stop::Shutdown);
     }
-    match tokio::time::timeout(STOP_GRACE + Duration::from_secs(2), settled(fleet)).await {
+    let grace = left.iter().map(|attempt| attempt.grace()).max().unwrap_or_default();
+    match tokio::time::timeout(grace + Duration::from_secs(2), settled(fleet)).await {
         Ok(()) => Ended::Released,
         Err(_) => Ended::Abandoned,
     }
