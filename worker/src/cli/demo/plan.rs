@@ -60,10 +60,12 @@ impl Plan {
         Duration::from_millis(self.total() as u64)
     }
 
-    /// The tasks to insert: the hostage first, and before all others.
+    /// The tasks to insert: the hostage first, the others mixed.
     pub(super) fn tasks(&self) -> Vec<NewTask> {
         let tasks = self.parts.iter().flat_map(|part| (0..part.tasks).map(|_| part.task()));
-        tasks.collect()
+        let mut tasks: Vec<NewTask> = tasks.collect();
+        fastrand::shuffle(&mut tasks[1..]);
+        tasks
     }
 }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
-/// Names the worker to the program.
-pub(super) const WORKER_VARIABLE: &str = "LONGSHORE_DEMO_WORKER";
+/// Names the worker to the program; names that begin with LONGSHORE_ are the executor's.
+pub(super) const WORKER_VARIABLE: &str = "DEMO_WORKER";
 
 /// How long a program holds a task whose worker is to be killed; it is killed with it.
 const HOLD: Duration = Duration::from_secs(60);
