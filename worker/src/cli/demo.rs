@@ -56,7 +56,7 @@ const BATCH: usize = 500;
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
     /// How many tasks
-    #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(100..=100_000))]
     tasks: u32,
     /// The folder of Postgres's programs; else they are looked for, and fetched where there are none
     #[arg(long, value_name = "DIR")]

@@ -1,6 +1,7 @@
 //! `longshore migrate`.
 
 use std::env;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -30,7 +31,8 @@ impl Migrate {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let connect = self.connect()?;
         if self.dry_run {
-            print!("{}", block_on(async { Ok(pending_sql(&connect).await?) })?);
+            let script = block_on(async { Ok(pending_sql(&connect).await?) })?;
+            io::stdout().write_all(script.as_bytes())?;
             return Ok(ExitCode::SUCCESS);
         }
         let applied = block_on(async { Ok(migrate(&connect).await?) })?;

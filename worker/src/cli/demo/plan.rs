@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn every_task_is_inserted_and_the_hostage_first() {
-        for total in [100, 300, 5000, 1_000_000] {
+        for total in [100, 300, 5000, 20_000] {
             let plan = Plan::of(total);
             assert_eq!((plan.total(), plan.tasks().len()), (total, total));
             assert_eq!(plan.tasks()[0].action, HOSTAGE);
