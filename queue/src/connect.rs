@@ -87,7 +87,7 @@ impl Connect {
             }
             let mark = Uuid::new_v4().to_string();
             let options = options
-                .options([("search_path", self.schema.as_str()), ("longshore.session", mark.as_str())])
+                .options([("search_path", quoted(&self.schema)), ("longshore.session", mark.clone())])
                 .options(SESSION);
             let mut conn = PgConnection::connect_with(&options).await.map_err(refused_options)?;
             let arrived: Option<String> =
@@ -116,8 +116,13 @@ impl Connect {
 
     /// Options for a connection that only listens.
     pub(crate) fn listen_options(&self) -> PgConnectOptions {
-        self.options.clone().application_name("longshore listen").options([("search_path", self.schema.as_str())])
+        self.options.clone().application_name("longshore listen").options([("search_path", quoted(&self.schema))])
     }
+}
+
+/// A name as an identifier in SQL.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// PgBouncer refuses start-up options that it does not know.
@@ -162,7 +167,7 @@ impl Session {
                     all
                 },
             );
-            let begin = format!("BEGIN; SET LOCAL search_path = \"{}\"; {settings}", self.schema.replace('"', "\"\""));
+            let begin = format!("BEGIN; SET LOCAL search_path = {}; {settings}", quoted(&self.schema));
             (&mut self.conn).execute(sqlx::AssertSqlSafe(begin)).await?;
         }
         Ok(SessionStep { session: self })

@@ -10,7 +10,7 @@
 //! | nouns, and the table of legal steps | `task` |
 //! | a producer's | `insert`, `terminate`, `read` |
 //! | a worker's | `claim`, `record`, `complete`, `heartbeat`, `listen` |
-//! | the leader's | `leader`, `rescue` |
+//! | the leader's | `leader`, `rescue`, `prune` |
 //! | everybody's | `connect`, `migrate`, `summary`, `error` |
 
 mod claim;
@@ -22,6 +22,7 @@ mod insert;
 mod leader;
 mod listen;
 mod migrate;
+mod prune;
 mod read;
 mod record;
 mod rescue;
@@ -40,6 +41,7 @@ pub use insert::{NewTask, example_insert, insert, insert_many};
 pub use leader::{Lead, Leadership, abdicate, lead};
 pub use listen::{Listener, Wake};
 pub use migrate::{Migration, check_schema, create_database, migrate, newest_version, pending, pending_sql};
+pub use prune::{PartitionBytes, Retention, UpkeepAction, UpkeepStep, analyze_tables, table_bytes, upkeep_step};
 pub use read::{Depth, Fleet, Holder, RecordedMessage, TaskState, depths, fleet, holder, messages, read};
 pub use record::{LastMessage, NumberedMessage, last_messages, record};
 pub use rescue::{Rescued, rescue};

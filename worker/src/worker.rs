@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use longshore_queue::{Connect, Error, check_schema, register};
+use longshore_queue::{Connect, Error, Retention, check_schema, register};
 use metrics::counter;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::runtime::{Builder, Handle};
@@ -212,9 +212,10 @@ impl Worker {
         for (number, actions) in actions.into_iter().enumerate() {
             loops.spawn_local(Claimer::new(&fleet, number, actions, executors.clone()).run());
         }
+        let retention = Retention { success: self.config.retention.success, other: self.config.retention.other };
         loops.spawn_local(Settler::new(&fleet, inbox).run());
         loops.spawn_local(Watcher::new(&fleet).run());
-        loops.spawn_local(Scheduler::new(&fleet, self.config.retention).run());
+        loops.spawn_local(Scheduler::new(&fleet, retention).run());
         loops.spawn_local(health::serve(Arc::clone(&fleet), http, self.metrics));
         if fleet.notify {
             loops.spawn_local(listener::run(Arc::clone(&fleet)));

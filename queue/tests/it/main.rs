@@ -4,5 +4,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod contract;
+mod life;
 mod migrate;
+mod refusals;
+mod roles;
+mod steps;
 mod summary;
+mod unique;
