@@ -13,5 +13,6 @@ mod refusals;
 mod rescue;
 mod roles;
 mod steps;
+mod summary;
 mod terminate;
 mod unique;
