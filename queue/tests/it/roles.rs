@@ -101,7 +101,7 @@ async fn a_worker_role_runs_every_step_of_the_crate() {
     let database = database().await;
     database.grant_roles().await;
     let role = database.login("longshore_worker").await;
-    check_schema(&role.connect).await.unwrap();
+    check_schema(&mut role.connect.session("test").await.unwrap()).await.unwrap();
     let mut actor = Actor::enter(&role).await;
     insert(&mut role.conn().await, &named("a subtask")).await.unwrap().unwrap();
     database.insert(&["b", "c", "d"]).await;
