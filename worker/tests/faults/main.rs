@@ -9,6 +9,7 @@
 mod support;
 
 mod audit;
+mod chaos;
 mod cuts;
 mod killed;
 mod outage;
@@ -29,8 +30,8 @@ use libtest_mimic::{Arguments, Trial};
 /// Stories wait much more than they compute: more of them run at once than there are cores.
 const AT_ONCE: usize = 8;
 
-/// No story takes longer, whatever hangs.
-const STORY_MAX: Duration = Duration::from_secs(150);
+/// No story takes longer than this and the time for which faults are thrown at random, whatever hangs.
+const STORY_MAX: Duration = Duration::from_secs(120);
 
 macro_rules! stories {
     ($($theme:ident: $($name:ident),+;)+) => {
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         return program::run();
     }
     let stories = stories![
+        chaos: faults_at_random_lose_nothing_and_double_nothing;
         killed: a_killed_workers_tasks_run_again_and_no_other_is_disturbed,
             a_worker_stopped_past_its_lease_is_refused_and_its_executor_told,
             a_worker_that_claims_again_what_it_lost_keeps_the_new_attempt_apart_from_the_old;
@@ -69,7 +71,8 @@ fn story<F: Future<Output = ()> + 'static>(name: &str, story: fn() -> F) -> Tria
     Trial::test(name, move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            tokio::time::timeout(STORY_MAX, story()).await.map_err(|_| format!("took longer than {STORY_MAX:?}").into())
+            let limit = STORY_MAX + chaos::duration();
+            tokio::time::timeout(limit, story()).await.map_err(|_| format!("took longer than {limit:?}").into())
         })
     })
 }

@@ -125,6 +125,12 @@ impl Proxy {
         self.shared.struck.lock().unwrap().get(&(statement, cut)).copied().unwrap_or_default()
     }
 
+    /// Nothing more is broken.
+    pub(crate) fn clear(&self) {
+        self.weather(Weather::Clear);
+        self.shared.planned.lock().unwrap().clear();
+    }
+
     /// How many strikes are still to come.
     pub(crate) fn outstanding(&self) -> usize {
         self.shared.planned.lock().unwrap().values().map(VecDeque::len).sum()
