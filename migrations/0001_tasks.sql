@@ -5,7 +5,19 @@
 -- Undo: drop the schema that it was applied to (or the objects named below).
 --
 -- Everything is created in the first schema of search_path, so several installations share a database by schema.
--- Functions that run for a producer pin that schema, since a producer's own search_path may be anything.
+-- Functions pin that schema, since a producer's own search_path may be anything, and temporary objects behind it: else a
+-- producer's temporary view called like a table of ours would run with the owner's rights.
+SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', false);
+
+-- Notifications go to channels named after the schema, and a channel's name is at most 63 bytes.
+DO $schema$
+BEGIN
+    IF octet_length(current_schema()) > 43 THEN
+        RAISE EXCEPTION 'the schema''s name must be at most 43 bytes, got %', octet_length(current_schema())
+            USING ERRCODE = 'name_too_long';
+    END IF;
+END
+$schema$;
 
 -- Task ids -----------------------------------------------------------------------------------------------------------
 
@@ -53,6 +65,9 @@ CREATE DOMAIN task_priority AS smallint
 CREATE DOMAIN task_run_at AS timestamptz
     CONSTRAINT run_at_is_between_2000_and_2200
     CHECK (VALUE >= '2000-01-01 00:00:00+00' AND VALUE < '2200-01-01 00:00:00+00');
+CREATE DOMAIN task_created AS timestamptz
+    CONSTRAINT created_is_between_2000_and_2200
+    CHECK (VALUE >= '2000-01-01 00:00:00+00' AND VALUE < '2200-01-01 00:00:00+00');
 CREATE DOMAIN task_payload AS jsonb
     CONSTRAINT payload_is_at_most_256_kib CHECK (octet_length(VALUE::text) <= 262144);
 CREATE DOMAIN task_node_filter AS jsonb
@@ -61,8 +76,9 @@ CREATE DOMAIN task_request_context AS jsonb
     CONSTRAINT request_context_is_at_most_16_kib CHECK (octet_length(VALUE::text) <= 16384);
 CREATE DOMAIN task_design_ref AS text
     CONSTRAINT design_ref_is_at_most_2048_bytes CHECK (octet_length(VALUE) <= 2048)
-    CONSTRAINT design_ref_is_a_uri CHECK (VALUE ~ '^[A-Za-z][A-Za-z0-9+.-]*:[^[:space:][:cntrl:]]+$')
-    CONSTRAINT design_ref_holds_no_credentials CHECK (VALUE !~ '^[^:/?#]+:[/\\]*[^/\\?#]*@');
+    -- no URI holds a backslash, and parsers disagree on whether it ends the part that may hold credentials
+    CONSTRAINT design_ref_is_a_uri CHECK (VALUE ~ '^[A-Za-z][A-Za-z0-9+.-]*:[^[:space:][:cntrl:]\\]+$')
+    CONSTRAINT design_ref_holds_no_credentials CHECK (VALUE !~ '^[^:/?#]+:/*[^/?#]*@');
 CREATE DOMAIN task_max_attempts AS smallint
     CONSTRAINT max_attempts_is_1_to_1000 CHECK (VALUE BETWEEN 1 AND 1000);
 CREATE DOMAIN task_timeout AS interval
@@ -81,7 +97,7 @@ CREATE TABLE tasks (
     -- the producer's, never changed
     task_id             uuid                 NOT NULL DEFAULT task_uuidv7() PRIMARY KEY,
     parent_task_id      uuid,
-    created             timestamptz          NOT NULL DEFAULT now(),
+    created             task_created         NOT NULL DEFAULT now(),
     "timeout"           task_timeout,
     unique_until        task_unique_until    NOT NULL DEFAULT 'claimed',
     max_attempts        task_max_attempts    NOT NULL DEFAULT 20,
@@ -209,7 +225,7 @@ CREATE TABLE active_instance (
     one               boolean      NOT NULL DEFAULT true PRIMARY KEY CONSTRAINT active_instance_is_one_row CHECK (one),
     identity          uuid,
     epoch             bigint       NOT NULL DEFAULT 0,
-    lease_expires_at  timestamptz  NOT NULL DEFAULT '-infinity'
+    lease_expires_at  timestamptz  NOT NULL DEFAULT '1970-01-01 00:00:00+00'
 ) WITH (fillfactor = 50);
 INSERT INTO active_instance DEFAULT VALUES;
 
@@ -217,7 +233,8 @@ INSERT INTO active_instance DEFAULT VALUES;
 
 -- Looks at the rare rows: those with a key, a parent or predecessors, with an id of their own, or with a column that is
 -- the queue's. All others pass by the trigger's condition alone.
-CREATE FUNCTION tasks_admit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $admit$
+CREATE FUNCTION tasks_admit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $admit$
 DECLARE
     found_status task_status;
 BEGIN
@@ -239,10 +256,11 @@ BEGIN
     IF NEW.unique_key IS NOT NULL THEN
         -- The newest task of the key decides, so that a key's history costs nothing. Two producers that insert one key
         -- at the same moment do not see each other, and neither waits: settle_unique drops the second when the first is
-        -- claimed.
+        -- claimed. BETWEEN, since with equality the order is that of the primary key too, and the planner walked that
+        -- back past all younger tasks where statistics called the key common.
         SELECT status INTO found_status FROM tasks
-        WHERE queue = NEW.queue AND unique_key = NEW.unique_key
-        ORDER BY task_id DESC LIMIT 1;
+        WHERE queue = NEW.queue AND unique_key BETWEEN NEW.unique_key AND NEW.unique_key
+        ORDER BY unique_key, task_id DESC LIMIT 1;
         IF found_status IN ('requested', 'queued')
             OR NEW.unique_until = 'ended' AND found_status IN ('running', 'terminating') THEN
             RETURN NULL;
@@ -282,12 +300,13 @@ CREATE TRIGGER tasks_notify AFTER INSERT ON tasks FOR EACH STATEMENT EXECUTE FUN
 -- One trigger a statement, on this column alone, so that claims and completions pay nothing for it.
 CREATE FUNCTION tasks_terminate() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $terminate$
 BEGIN
-    IF pg_trigger_depth() > 1 THEN
-        RETURN NULL;
+    -- An ended task is left alone. This UPDATE fires this trigger again, which then finds none.
+    IF EXISTS (
+        SELECT FROM tasks WHERE "terminate" AND "terminated" IS NULL AND status IN ('complete', 'terminated')
+    ) THEN
+        UPDATE tasks SET "terminate" = false
+        WHERE "terminate" AND "terminated" IS NULL AND status IN ('complete', 'terminated');
     END IF;
-    -- an ended task is left alone
-    UPDATE tasks SET "terminate" = false
-    WHERE "terminate" AND "terminated" IS NULL AND status IN ('complete', 'terminated');
     UPDATE tasks
     SET "terminated" = now(),
         terminated_by = coalesce(nullif(current_setting('longshore.terminated_by', true), ''), session_user),
@@ -306,14 +325,23 @@ CREATE TRIGGER tasks_terminate AFTER UPDATE OF "terminate" ON tasks FOR EACH STA
 
 -- Ends a task; true when it was open. `by` defaults to the session's user.
 CREATE FUNCTION terminate_task(task_id uuid, by text DEFAULT NULL) RETURNS boolean
-LANGUAGE plpgsql SET search_path FROM CURRENT AS $terminate$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $terminate$
+DECLARE
+    was_open boolean;
 BEGIN
     PERFORM set_config('longshore.terminated_by', coalesce(by, ''), true);
     UPDATE tasks SET "terminate" = true
     WHERE tasks.task_id = terminate_task.task_id AND status NOT IN ('complete', 'terminated');
-    RETURN FOUND;
+    was_open := FOUND;
+    -- whoever sets the column later in this transaction is not `by`
+    PERFORM set_config('longshore.terminated_by', '', true);
+    RETURN was_open;
 END
 $terminate$;
+
+-- Ends tasks for whoever may execute it: deploy/roles.sql says who. The trigger functions run as the owner too: whoever
+-- could attach one to a table of their own could run code of their own in it, by a cast of that table's types.
+REVOKE EXECUTE ON FUNCTION terminate_task(uuid, text), tasks_admit(), tasks_notify(), tasks_terminate() FROM PUBLIC;
 
 -- Keeps keys unique among tasks that were inserted at the same moment, when one of them is claimed: `claimed` are tasks
 -- with a key, held under `token` and not yet started. Ends the waiting duplicates of each, since whoever waits now is
@@ -322,7 +350,8 @@ $terminate$;
 -- looks first ends and the other runs: the lock lets them look one after the other, and one order for all lets nobody
 -- deadlock. Looks at the newest hundred tasks of a key, so that a key's history costs nothing.
 CREATE FUNCTION settle_unique(claimed uuid[], token uuid) RETURNS SETOF uuid
-LANGUAGE plpgsql SET search_path FROM CURRENT AS $settle$
+LANGUAGE plpgsql SET search_path FROM CURRENT
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $settle$
 DECLARE
     mine record;
     other uuid;
@@ -336,43 +365,44 @@ BEGIN
         ORDER BY lock, tasks.task_id
     LOOP
         PERFORM pg_advisory_xact_lock(mine.lock);
+        -- BETWEEN and the order as in tasks_admit
         SELECT newest.task_id INTO other
         FROM (
             SELECT tasks.task_id, tasks.status, tasks.claim_token FROM tasks
-            WHERE tasks.queue = mine.queue AND tasks.unique_key = mine.unique_key
-            ORDER BY tasks.task_id DESC LIMIT 100
+            WHERE tasks.queue = mine.queue AND tasks.unique_key BETWEEN mine.unique_key AND mine.unique_key
+            ORDER BY tasks.unique_key, tasks.task_id DESC LIMIT 100
         ) AS newest
         WHERE newest.status IN ('running', 'terminating') AND newest.task_id <> mine.task_id
             AND (mine.unique_until = 'ended' OR newest.claim_token = token)
         LIMIT 1;
         IF FOUND THEN
-            PERFORM end_duplicates(ARRAY[mine.task_id], '{running}', other);
+            -- waits for whoever looks at it under a lock: nobody else would ever end it
+            PERFORM end_duplicates(ARRAY[mine.task_id], other);
             RETURN NEXT mine.task_id;
             CONTINUE;
         END IF;
-        PERFORM end_duplicates(array_agg(newest.task_id), '{requested,queued}', mine.task_id)
-        FROM (
-            SELECT tasks.task_id, tasks.status FROM tasks
-            WHERE tasks.queue = mine.queue AND tasks.unique_key = mine.unique_key
-            ORDER BY tasks.task_id DESC LIMIT 100
-        ) AS newest
-        WHERE newest.status IN ('requested', 'queued') AND newest.task_id <> mine.task_id;
+        -- one that somebody holds, or that no longer waits, is left alone
+        PERFORM end_duplicates(ARRAY(
+            SELECT tasks.task_id
+            FROM (
+                SELECT tasks.task_id FROM tasks
+                WHERE tasks.queue = mine.queue AND tasks.unique_key BETWEEN mine.unique_key AND mine.unique_key
+                ORDER BY tasks.unique_key, tasks.task_id DESC LIMIT 100
+            ) AS newest
+            JOIN tasks ON tasks.task_id = newest.task_id
+            WHERE tasks.status IN ('requested', 'queued') AND tasks.task_id <> mine.task_id
+            FOR NO KEY UPDATE OF tasks SKIP LOCKED
+        ), mine.task_id);
     END LOOP;
 END
 $settle$;
 
--- Ends tasks as duplicates of another one; one that somebody holds, or that left `among` meanwhile, is left alone.
-CREATE FUNCTION end_duplicates(duplicates uuid[], among task_status[], of_task uuid) RETURNS void
+-- Ends tasks as duplicates of another one.
+CREATE FUNCTION end_duplicates(duplicates uuid[], of_task uuid) RETURNS void
 LANGUAGE sql SET search_path FROM CURRENT AS $duplicates$
-    WITH held AS MATERIALIZED (
-        SELECT tasks.task_id FROM unnest(duplicates) AS given (task_id)
-        JOIN tasks ON tasks.task_id = given.task_id
-        WHERE tasks.status = ANY (among)
-        FOR NO KEY UPDATE OF tasks SKIP LOCKED
-    )
     UPDATE tasks
     SET status = 'terminated', result_reason = 'duplicate', result_message = 'duplicate of task ' || of_task,
         terminated_by = 'unique_key', "terminated" = now(), finished_at = now(), updated = now()
-    FROM held
-    WHERE tasks.task_id = held.task_id
+    FROM unnest(duplicates) AS given (task_id)
+    WHERE tasks.task_id = given.task_id
 $duplicates$;

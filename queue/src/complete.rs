@@ -160,10 +160,21 @@ pub struct Forgotten {
     pub task_ids: Vec<Uuid>,
 }
 
-/// The claims of this worker that are not among `known` and older than any statement can still be under way.
+/// The claims of this worker that are not among `known` and older than any statement can still be under way; those whose
+/// answer is known to have failed, `unanswered`, at any age.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn forgotten(db: impl PgExecutor<'_>, worker_id: Uuid, known: &[Uuid]) -> Result<Vec<Forgotten>> {
-    Ok(sqlx::query_as(include_str!("sql/forgotten.sql")).bind(worker_id).bind(known).fetch_all(db).await?)
+pub async fn forgotten(
+    db: impl PgExecutor<'_>,
+    worker_id: Uuid,
+    known: &[Uuid],
+    unanswered: &[Uuid],
+) -> Result<Vec<Forgotten>> {
+    Ok(sqlx::query_as(include_str!("sql/forgotten.sql"))
+        .bind(worker_id)
+        .bind(known)
+        .bind(unanswered)
+        .fetch_all(db)
+        .await?)
 }

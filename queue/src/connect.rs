@@ -87,7 +87,7 @@ impl Connect {
             }
             let mark = Uuid::new_v4().to_string();
             let options = options
-                .options([("search_path", self.schema.as_str()), ("longshore.session", mark.as_str())])
+                .options([("search_path", quoted(&self.schema)), ("longshore.session", mark.clone())])
                 .options(SESSION);
             let mut conn = PgConnection::connect_with(&options).await.map_err(refused_options)?;
             let arrived: Option<String> =
@@ -100,8 +100,12 @@ impl Connect {
         within(ANSWER_TIMEOUT, open).await
     }
 
-    /// A connection with nothing but the search path set: for migrations.
+    /// A connection with nothing but the search path set: for migrations, which a pooler would tear apart.
     pub(crate) async fn plain(&self) -> Result<PgConnection> {
+        if self.pooled {
+            return Err(Error::Pooler);
+        }
+        self.session("longshore migrate").await?.close().await;
         let mut conn = PgConnection::connect_with(&self.options.clone().application_name("longshore migrate")).await?;
         sqlx::query("SELECT set_config('search_path', quote_ident($1), false)")
             .bind(&self.schema)
@@ -112,8 +116,13 @@ impl Connect {
 
     /// Options for a connection that only listens.
     pub(crate) fn listen_options(&self) -> PgConnectOptions {
-        self.options.clone().application_name("longshore listen").options([("search_path", self.schema.as_str())])
+        self.options.clone().application_name("longshore listen").options([("search_path", quoted(&self.schema))])
     }
+}
+
+/// A name as an identifier in SQL.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// PgBouncer refuses start-up options that it does not know.
@@ -158,10 +167,15 @@ impl Session {
                     all
                 },
             );
-            let begin = format!("BEGIN; SET LOCAL search_path = \"{}\"; {settings}", self.schema.replace('"', "\"\""));
+            let begin = format!("BEGIN; SET LOCAL search_path = {}; {settings}", quoted(&self.schema));
             (&mut self.conn).execute(sqlx::AssertSqlSafe(begin)).await?;
         }
         Ok(SessionStep { session: self })
+    }
+
+    /// The schema of the tables.
+    pub fn schema(&self) -> &str {
+        &self.schema
     }
 
     /// Closes the connection in good order.

@@ -92,7 +92,10 @@ impl Attempt {
                 Some(reason) => stopped(reason),
                 None => {
                     self.started.get_or_init(Instant::now);
-                    self.execute().await
+                    // whatever panics: the executor before it has a future, that future, or its drop
+                    AssertUnwindSafe(self.execute()).catch_unwind().await.unwrap_or_else(|panic| {
+                        Outcome::retry("panic", format!("the executor panicked: {}", panic_text(&*panic)))
+                    })
                 }
             },
         };
@@ -101,7 +104,6 @@ impl Attempt {
 
     /// Runs the executor to its outcome, or until it has been asked to stop and its grace is over.
     async fn execute(&self) -> Outcome {
-        let executor = AssertUnwindSafe(self.action.executor.execute(&self.context)).catch_unwind();
         let limit = async {
             tokio::select! {
                 () = tokio::time::sleep(self.context.timeout()) => self.context.stop(Stop::Timeout),
@@ -111,16 +113,14 @@ impl Attempt {
         };
         let ended = tokio::select! {
             biased;
-            ended = executor => ended,
-            () = limit => Ok(Outcome::retry("stopped", "the executor went on after it was asked to stop")),
+            outcome = self.action.executor.execute(&self.context) => Some(outcome),
+            () = limit => None,
         };
         match (ended, self.context.stop_reason()) {
-            (Err(panic), _) => Outcome::retry("panic", format!("the executor panicked: {}", panic_text(&*panic))),
             // what it brings within its grace says more than that it was late
-            (Ok(outcome @ (Outcome::Ended(_) | Outcome::Retry { .. })), _) => outcome,
-            (Ok(_), Some(Stop::Timeout)) => timed_out(self.context.timeout()),
-            (Ok(_), Some(reason)) => stopped(reason),
-            (Ok(outcome), None) => outcome,
+            (Some(outcome @ (Outcome::Ended(_) | Outcome::Retry { .. })), _) | (Some(outcome), None) => outcome,
+            (_, Some(Stop::Timeout) | None) => timed_out(self.context.timeout()),
+            (_, Some(reason)) => stopped(reason),
         }
     }
 

@@ -10,7 +10,6 @@ use metrics::{Counter, counter};
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
-use crate::Context;
 use crate::action::Action;
 use crate::attempt::Attempt;
 use crate::fleet::{Fleet, Phase};
@@ -18,6 +17,7 @@ use crate::lane::{BATCH_MAX, Lane};
 use crate::link::{Link, step};
 use crate::metrics::StatementMetrics;
 use crate::resume::{Pass, Resume};
+use crate::{Context, Stop};
 
 /// A worker that INSERTs do not notify looks so often while tasks come: what a busy fleet's polling costs.
 const BUSY_POLL: Duration = Duration::from_millis(5);
@@ -139,6 +139,7 @@ impl Claimer {
             Ok(claimed) => claimed,
             Err(error) => {
                 self.fleet.claims().remove(&claim_token);
+                self.fleet.unanswered().push((claim_token, Instant::now()));
                 self.metrics.failed(took);
                 return Err(error);
             }
@@ -161,6 +162,11 @@ impl Claimer {
             self.lane.metrics.wait.record((claimed.claimed_at - task.run_at).as_seconds_f64().max(0.0));
         }
         self.drop_duplicates(&mut claimed, claim_token).await;
+        if claimed.tasks.is_empty() {
+            // its row is found as forgotten, and goes then
+            self.fleet.claims().remove(&claim_token);
+            return;
+        }
         self.fleet.claims().insert(claim_token, i32::try_from(claimed.tasks.len()).unwrap_or(i32::MAX));
         self.lane.took(claimed.tasks.len());
         let mut batch = Vec::with_capacity(claimed.tasks.len());
@@ -170,7 +176,13 @@ impl Claimer {
             let context = Context::new(task, timeout, self.fleet.said.clone());
             batch.push(Arc::new(Attempt::new(context, claim_token, action, Arc::clone(&self.lane))));
         }
-        self.fleet.attempts().extend(batch.iter().map(|attempt| (attempt.held().task_id, Arc::clone(attempt))));
+        for attempt in &batch {
+            let before = self.fleet.attempts().insert(attempt.held().task_id, Arc::clone(attempt));
+            if let Some(before) = before {
+                // lost while this process was stopped, and claimed again by itself before it has noticed
+                before.context.stop(Stop::Lost);
+            }
+        }
         for attempt in batch {
             self.executors.spawn(attempt.run(self.fleet.settled.clone()));
         }

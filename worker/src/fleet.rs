@@ -40,6 +40,8 @@ pub(crate) struct Fleet {
     attempts: Mutex<HashMap<Uuid, Arc<Attempt>>>,
     /// Tasks not yet settled, by claim.
     claims: Mutex<HashMap<Uuid, i32>>,
+    /// Claims that were sent and whose answer did not come, with the time of the failure.
+    unanswered: Mutex<Vec<(Uuid, Instant)>>,
     pub(crate) settled: UnboundedSender<Settled>,
     /// Tasks with messages that wait.
     pub(crate) said: UnboundedSender<Uuid>,
@@ -130,6 +132,7 @@ impl Fleet {
             lanes,
             attempts: Mutex::default(),
             claims: Mutex::default(),
+            unanswered: Mutex::default(),
             settled,
             said,
             look: Notify::new(),
@@ -168,6 +171,11 @@ impl Fleet {
     /// Open tasks by claim.
     pub(crate) fn claims(&self) -> MutexGuard<'_, HashMap<Uuid, i32>> {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Claims whose answer did not come.
+    pub(crate) fn unanswered(&self) -> MutexGuard<'_, Vec<(Uuid, Instant)>> {
+        self.unanswered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Claimed and not yet ended, in all lanes.

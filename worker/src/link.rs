@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longshore_queue::{Connect, Error, Result, Session};
+use longshore_queue::{ANSWER_TIMEOUT, Connect, Error, Result, Session};
 
 use crate::metrics;
 
@@ -19,11 +19,23 @@ pub(crate) struct Link {
     session: Option<Session>,
     pause: Duration,
     failing: bool,
+    /// An open session that has not answered for so long is given up.
+    limit: Duration,
 }
 
 impl Link {
     pub(crate) fn new(connect: &Connect, name: &'static str) -> Self {
-        Self { connect: connect.clone(), name, session: None, pause: PAUSE_MIN, failing: false }
+        Self { connect: connect.clone(), name, session: None, pause: PAUSE_MIN, failing: false, limit: ANSWER_TIMEOUT }
+    }
+
+    /// With a shorter limit than [`ANSWER_TIMEOUT`] on an open session's answer.
+    pub(crate) fn answering_within(self, limit: Duration) -> Self {
+        Self { limit: limit.min(ANSWER_TIMEOUT), ..self }
+    }
+
+    /// How long the next step may take.
+    pub(crate) fn limit(&self) -> Duration {
+        if self.session.is_some() { self.limit } else { ANSWER_TIMEOUT }
     }
 
     /// The session, opened if there is none.
@@ -74,7 +86,7 @@ impl Link {
 macro_rules! step {
     ($link:expr, $db:ident => $call:expr) => {{
         let link: &mut $crate::link::Link = &mut $link;
-        let done = longshore_queue::within(longshore_queue::ANSWER_TIMEOUT, async {
+        let done = longshore_queue::within(link.limit(), async {
             let mut step = link.session().await?.step().await?;
             let $db = step.db();
             let done = $call.await?;

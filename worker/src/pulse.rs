@@ -21,7 +21,8 @@ pub(crate) fn start(fleet: &Arc<Fleet>) -> std::io::Result<std::thread::JoinHand
 }
 
 async fn beat(fleet: &Fleet) {
-    let mut link = Link::new(&fleet.connect, "heartbeat");
+    // a link that is half open is replaced while the lease still runs
+    let mut link = Link::new(&fleet.connect, "heartbeat").answering_within(fleet.lease / 3);
     let age = gauge!("longshore_heartbeat_age_seconds");
     let failures = counter!("longshore_heartbeat_failures_total");
     let mut stuck = false;

@@ -4,10 +4,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use longshore_queue::{Leadership, Result, abdicate, depths, fleet as count_fleet, lead, rescue};
+use longshore_queue::{
+    Leadership, Result, Retention, UpkeepAction, abdicate, analyze_tables, depths, fleet as count_fleet, lead, rescue,
+    upkeep_step,
+};
 use metrics::{Counter, Gauge, counter, gauge, histogram};
 
-use crate::config::Retention;
 use crate::fleet::{Fleet, Phase};
 use crate::link::{Link, step};
 
@@ -23,6 +25,18 @@ const COUNT_PACE: u32 = 50;
 /// Rows counted a queue, priority and state at most.
 const COUNT_MAX: i32 = 100_000;
 
+/// How often upkeep of the partitions looks for something to do.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The pause between two steps of upkeep: it takes its time, claims come first.
+const UPKEEP_STEP: Duration = Duration::from_millis(100);
+
+/// The pause after a step that somebody's lock or snapshot held up.
+const UPKEEP_HELD_UP: Duration = Duration::from_secs(10);
+
+/// How often the partitioned tables are analyzed.
+const ANALYZE_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
 /// The active instance, or a candidate for it.
 pub(crate) struct Scheduler {
     fleet: Arc<Fleet>,
@@ -31,6 +45,8 @@ pub(crate) struct Scheduler {
     lead_due: Instant,
     rescue_due: Instant,
     count_due: Instant,
+    upkeep_due: Instant,
+    analyze_due: Instant,
     retention: Retention,
     gauges: Gauges,
 }
@@ -51,6 +67,9 @@ impl Scheduler {
             lead_due: now,
             rescue_due: now,
             count_due: now,
+            // a new leader, or a fleet that just starts, has more urgent things to do
+            upkeep_due: now + UPKEEP_HELD_UP,
+            analyze_due: now + UPKEEP_INTERVAL,
             retention,
             gauges: Gauges {
                 leader: gauge!("longshore_leader"),
@@ -68,7 +87,10 @@ impl Scheduler {
                 self.lead_due = Instant::now();
             }
             let due = match self.leads {
-                Some(_) => self.lead_due.min(self.rescue_due).min(self.count_due),
+                Some(_) => {
+                    let singletons = [self.rescue_due, self.count_due, self.upkeep_due, self.analyze_due];
+                    singletons.into_iter().fold(self.lead_due, Instant::min)
+                }
                 None => self.lead_due,
             };
             tokio::select! {
@@ -96,6 +118,17 @@ impl Scheduler {
             let began = Instant::now();
             self.count().await?;
             self.count_due = Instant::now() + (began.elapsed() * COUNT_PACE).max(COUNT_INTERVAL);
+        }
+        if Instant::now() >= self.upkeep_due {
+            self.upkeep_due = Instant::now() + UPKEEP_HELD_UP;
+            self.upkeep_due = Instant::now() + self.upkeep(leadership).await?;
+        }
+        if Instant::now() >= self.analyze_due {
+            self.analyze_due = Instant::now() + ANALYZE_INTERVAL;
+            let began = Instant::now();
+            if step!(self.link, db => analyze_tables(db, leadership))? {
+                maintained("analyze", began);
+            }
         }
         Ok(())
     }
@@ -156,6 +189,29 @@ impl Scheduler {
         }
         maintained("rescue", began);
         Ok(())
+    }
+
+    /// Takes one step of upkeep of the partitions; the pause until the next.
+    async fn upkeep(&mut self, leadership: Leadership) -> Result<Duration> {
+        let began = Instant::now();
+        let step = step!(self.link, db => upkeep_step(db, leadership, self.retention))?;
+        maintained("prune", began);
+        if step.action.goes_on() {
+            tracing::debug!(partition = step.partition, action = ?step.action, tasks = step.tasks, "upkeep");
+        }
+        match step.action {
+            UpkeepAction::Thin | UpkeepAction::Drop => {
+                let pruned = u64::try_from(step.tasks).unwrap_or(0);
+                counter!("longshore_tasks_pruned_total").increment(pruned);
+            }
+            UpkeepAction::NotActive => self.lead_due = Instant::now(),
+            _ => {}
+        }
+        Ok(match step.action {
+            UpkeepAction::Nothing | UpkeepAction::NotActive => UPKEEP_INTERVAL,
+            action if action.goes_on() => UPKEEP_STEP,
+            _ => UPKEEP_HELD_UP,
+        })
     }
 
     async fn count(&mut self) -> Result<()> {

@@ -56,6 +56,8 @@ pub(crate) struct Settler {
     said: HashSet<Uuid>,
     /// Messages that have their number and are not yet known to be recorded.
     numbered: Vec<(Held, NumberedMessage)>,
+    /// Outcomes of tasks whose messages come first and could not be recorded in this turn.
+    held_back: Vec<Pending>,
     metrics: StatementMetrics,
     recorded: Counter,
 }
@@ -69,6 +71,7 @@ impl Settler {
             pending: Vec::new(),
             said: HashSet::new(),
             numbered: Vec::new(),
+            held_back: Vec::new(),
             metrics: StatementMetrics::complete(),
             recorded: counter!("longshore_messages_recorded_total"),
         }
@@ -131,30 +134,71 @@ impl Settler {
             self.forget(&attempt, Finish::Lost);
             return;
         }
-        self.said.insert(attempt.held().task_id);
+        if attempt.context.has_messages() {
+            self.said.insert(attempt.held().task_id);
+        }
         let (write, finish) = decide(&attempt, outcome);
         self.pending.push(Pending { attempt, write, finish });
     }
 
-    /// Records the messages that wait, in the order of each task's log.
+    /// Records the messages that wait, in the order of each task's log. Those of a task that somebody else holds under a
+    /// lock wait for the next turn, and its outcome with them; all others go on.
     async fn record(&mut self) -> Result<()> {
+        self.pending.append(&mut self.held_back);
         self.number().await?;
+        let mut locked: Vec<(Held, NumberedMessage)> = Vec::new();
         while !self.numbered.is_empty() {
             let some = self.numbered.len().min(MESSAGES_MAX);
-            let messages: Vec<NumberedMessage> =
-                self.numbered[..some].iter().map(|(_, message)| message.clone()).collect();
-            let held: Vec<Held> =
-                self.numbered[..some].iter().map(|(held, _)| *held).collect::<HashSet<_>>().into_iter().collect();
-            match step!(self.link, db => record(db, &held, &messages)) {
-                Ok(_) => {}
-                Err(error) if error.is_passing() => return Err(error),
-                // sanitized text is never refused; if it is, the rest must not be held up by it
-                Err(error) => tracing::error!(%error, messages = some, "messages were refused and are lost"),
-            }
-            self.recorded.increment(some as u64);
-            self.numbered.drain(..some);
+            let waiting = match self.record_some(some).await {
+                Ok(waiting) => waiting,
+                Err(error) => {
+                    self.numbered.splice(..0, locked);
+                    return Err(error);
+                }
+            };
+            let sent: Vec<_> = self.numbered.drain(..some).collect();
+            locked.extend(sent.into_iter().filter(|(held, _)| waiting.contains(held)));
+            // what a task says later comes after what it said before
+            let later = std::mem::take(&mut self.numbered);
+            let (behind, later) = later.into_iter().partition(|(held, _)| waiting.contains(held));
+            self.numbered = later;
+            locked.extend::<Vec<_>>(behind);
+        }
+        if !locked.is_empty() {
+            self.numbered = locked;
+            let unrecorded: HashSet<Held> = self.numbered.iter().map(|(held, _)| *held).collect();
+            let pending = std::mem::take(&mut self.pending);
+            (self.held_back, self.pending) =
+                pending.into_iter().partition(|one| unrecorded.contains(&one.attempt.held()));
+            tokio::time::sleep(LOCKED_PAUSE).await;
         }
         Ok(())
+    }
+
+    /// Sends the first `some` messages; the tasks whose messages have to wait, since somebody else holds a lock.
+    async fn record_some(&mut self, some: usize) -> Result<HashSet<Held>> {
+        let messages: Vec<NumberedMessage> = self.numbered[..some].iter().map(|(_, message)| message.clone()).collect();
+        let mut held: Vec<Held> =
+            self.numbered[..some].iter().map(|(held, _)| *held).collect::<HashSet<_>>().into_iter().collect();
+        match step!(self.link, db => record(db, &held, &messages)) {
+            Ok(recorded) => {
+                let recorded: HashSet<Uuid> = recorded.into_iter().collect();
+                self.recorded.increment(messages.iter().filter(|one| recorded.contains(&one.task_id)).count() as u64);
+                held.retain(|held| !recorded.contains(&held.task_id));
+            }
+            Err(error) if error.is_passing() => return Err(error),
+            // sanitized text is never refused; if it is, the rest must not be held up by it
+            Err(error) => {
+                tracing::error!(%error, messages = some, "messages were refused and are lost");
+                held.clear();
+            }
+        }
+        if held.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let fates: HashMap<Uuid, Fate> = step!(self.link, db => fates(db, &held))?.into_iter().collect();
+        let waits = |held: &Held| matches!(fates.get(&held.task_id), Some(Fate::Held | Fate::Terminating));
+        Ok(held.into_iter().filter(waits).collect())
     }
 
     /// Gives the waiting messages their numbers.
@@ -197,8 +241,14 @@ impl Settler {
 
     /// Writes the pending outcomes: completions with one statement, what goes back with another.
     async fn settle(&mut self) -> Result<()> {
+        let (lost, held): (Vec<Pending>, Vec<Pending>) = std::mem::take(&mut self.pending)
+            .into_iter()
+            .partition(|one| one.attempt.context.stop_reason() == Some(Stop::Lost));
+        for one in lost {
+            self.forget(&one.attempt, Finish::Lost);
+        }
         let (completions, requeues): (Vec<Pending>, Vec<Pending>) =
-            std::mem::take(&mut self.pending).into_iter().partition(|one| matches!(one.write, Write::Complete(_)));
+            held.into_iter().partition(|one| matches!(one.write, Write::Complete(_)));
         let first = self.write(completions).await;
         let second = self.write(requeues).await;
         first.and(second)
@@ -293,10 +343,14 @@ impl Settler {
     /// so.
     async fn isolate(&mut self, mut batch: Vec<Pending>, error: &Error) -> Result<()> {
         if batch.len() > 1 {
+            let mut done = Ok(());
             for one in batch {
-                Box::pin(self.write(vec![one])).await?;
+                match done {
+                    Ok(()) => done = Box::pin(self.write(vec![one])).await,
+                    Err(_) => self.pending.push(one),
+                }
             }
-            return Ok(());
+            return done;
         }
         let Some(mut one) = batch.pop() else { return Ok(()) };
         tracing::error!(task_id = %one.attempt.held().task_id, %error, "the result of a task cannot be stored");
@@ -318,7 +372,12 @@ impl Settler {
         if matches!(finish, Finish::Success | Finish::PartialSuccess | Finish::Failure | Finish::Terminated) {
             attempt.lane.metrics.attempts.record(f64::from(attempt.context.task().attempt));
         }
-        self.fleet.attempts().remove(&attempt.held().task_id);
+        let mut attempts = self.fleet.attempts();
+        // a lost task that this worker has claimed again is another attempt
+        if attempts.get(&attempt.held().task_id).is_some_and(|known| Arc::ptr_eq(known, attempt)) {
+            attempts.remove(&attempt.held().task_id);
+        }
+        drop(attempts);
         let mut claims = self.fleet.claims();
         if let Some(open) = claims.get_mut(&attempt.claim_token) {
             *open -= 1;

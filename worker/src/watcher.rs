@@ -1,6 +1,7 @@
 //! Looks after what runs: tells executors that their task was terminated or their claim lost, ends attempts whose
 //! executor blocks its thread, and gives back claims whose answer never arrived. Also says whether INSERTs shall notify.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -13,8 +14,15 @@ use crate::attempt::Attempt;
 use crate::fleet::{Fleet, Phase};
 use crate::link::{Link, step};
 
-/// How often running attempts are looked up: a termination is told within twice this.
+/// How often running attempts are looked up: a termination is told within this and [`YOUNG`].
 const LOOK: Duration = Duration::from_secs(1);
+
+/// An attempt that runs for less is not looked up: most end before anybody could want to end them.
+const YOUNG: Duration = Duration::from_millis(500);
+
+/// So long a claim whose answer failed is looked for: after it the server has ended the statement, and whatever it
+/// claimed is found by its age.
+const UNANSWERED_MAX: Duration = Duration::from_secs(15);
 
 /// Attempts looked up by one statement.
 const LOOK_MAX: usize = 1000;
@@ -31,9 +39,9 @@ pub(crate) struct Watcher {
     link: Link,
     /// When INSERTs were last asked to notify.
     asked: Option<Instant>,
-    /// When forgotten claims were last looked for.
+    /// When forgotten claims were last looked for, and whether some are still to be given back.
     reconciled: Instant,
-    reconcile_wanted: bool,
+    unfinished: bool,
 }
 
 impl Watcher {
@@ -43,7 +51,7 @@ impl Watcher {
             link: Link::new(&fleet.connect, "watch"),
             asked: None,
             reconciled: Instant::now(),
-            reconcile_wanted: true,
+            unfinished: false,
         }
     }
 
@@ -62,11 +70,17 @@ impl Watcher {
             let wakes = self.fleet.wakes.swap(0, Ordering::Relaxed);
             let rate = wakes as f64 / measured.elapsed().as_secs_f64();
             measured = Instant::now();
-            self.ask_to_be_notified(rate as u64).await.ok();
-            self.look(told).await.ok();
-            self.reconcile(told).await.ok();
+            self.turn(told, rate as u64).await.ok();
         }
         self.link.close().await;
+    }
+
+    /// One round. The first error ends it: in a read-only database some of it would work, and the log would say in turn
+    /// that the database answers and that it does not.
+    async fn turn(&mut self, told: bool, rate: u64) -> Result<()> {
+        self.ask_to_be_notified(rate).await?;
+        self.look(told).await?;
+        self.reconcile().await
     }
 
     /// Looks up what runs: all of it when something was told, else what has run for a while.
@@ -75,17 +89,15 @@ impl Watcher {
             .fleet
             .attempts()
             .values()
-            .filter(|attempt| attempt.started().is_some_and(|started| told || started.elapsed() >= LOOK))
+            .filter(|attempt| attempt.started().is_some_and(|started| told || started.elapsed() >= YOUNG))
             .filter(|attempt| attempt.context.stop_reason() != Some(Stop::Lost))
             .cloned()
             .collect();
         for some in attempts.chunks(LOOK_MAX) {
             let held: Vec<Held> = some.iter().map(|attempt| attempt.held()).collect();
-            let fates = step!(self.link, db => fates(db, &held))?;
-            for (task_id, fate) in fates {
-                // one that has settled meanwhile is gone from here
-                let attempt = self.fleet.attempts().get(&task_id).cloned();
-                match (fate, attempt) {
+            let asked: HashMap<Uuid, &Arc<Attempt>> = held.iter().map(|held| held.task_id).zip(some).collect();
+            for (task_id, fate) in step!(self.link, db => fates(db, &held))? {
+                match (fate, asked.get(&task_id)) {
                     (Fate::Terminating, Some(attempt)) => attempt.context.stop(Stop::Terminated),
                     (Fate::Lost, Some(attempt)) => attempt.context.stop(Stop::Lost),
                     _ => {}
@@ -98,16 +110,21 @@ impl Watcher {
         Ok(())
     }
 
-    /// Gives back claims of this worker that it does not know of, once a lease or when one may have been lost.
-    async fn reconcile(&mut self, told: bool) -> Result<()> {
-        self.reconcile_wanted |= told;
-        let due = if self.reconcile_wanted { LOOK } else { self.fleet.lease };
-        if self.reconciled.elapsed() < due {
+    /// Gives back claims of this worker that it does not know of: once a lease, and at once those whose answer failed.
+    async fn reconcile(&mut self) -> Result<()> {
+        let unanswered: Vec<Uuid> = {
+            let mut unanswered = self.fleet.unanswered();
+            unanswered.retain(|(_, since)| since.elapsed() < UNANSWERED_MAX);
+            unanswered.iter().map(|(claim_token, _)| *claim_token).collect()
+        };
+        if unanswered.is_empty() && !self.unfinished && self.reconciled.elapsed() < self.fleet.lease {
             return Ok(());
         }
-        self.reconciled = Instant::now();
         let known: Vec<Uuid> = self.fleet.claims().keys().copied().collect();
-        let lost = step!(self.link, db => forgotten(db, self.fleet.worker_id, &known))?;
+        let lost = step!(self.link, db => forgotten(db, self.fleet.worker_id, &known, &unanswered))?;
+        self.reconciled = Instant::now();
+        // one may be locked by somebody for the moment
+        self.unfinished = !lost.is_empty();
         for claim in &lost {
             let back: Vec<Requeue> = claim
                 .task_ids
@@ -123,14 +140,14 @@ impl Watcher {
                 .collect();
             let done = step!(self.link, db => requeue(db, &back, &LastOf::default()))?;
             tracing::info!(claim_token = %claim.claim_token, tasks = done.len(), "a claim whose answer was lost is given back");
-            if done.is_empty() {
+            let held: Vec<Held> = back.iter().map(|back| back.held).collect();
+            let fates = step!(self.link, db => fates(db, &held))?;
+            if !fates.iter().any(|(_, fate)| matches!(fate, Fate::Held | Fate::Terminating)) {
                 let mut last = LastOf::default();
                 last.push(claim.claim_token, 0);
                 step!(self.link, db => requeue(db, &[], &last))?;
             }
         }
-        // a claim is given back when it is old enough that no answer can be on its way: keep looking for that long
-        self.reconcile_wanted = !lost.is_empty() || self.link.is_failing();
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use longshore_queue::{Connect, Error, check_schema, register};
+use longshore_queue::{Connect, Error, Retention, check_schema, register};
 use metrics::counter;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::runtime::{Builder, Handle};
@@ -29,6 +29,7 @@ pub struct Worker {
     config: Config,
     executors: HashMap<String, Arc<dyn Executor>>,
     metrics: Option<PrometheusHandle>,
+    listener: Option<std::net::TcpListener>,
 }
 
 /// Why a worker did not start.
@@ -98,8 +99,11 @@ impl Shutdown {
         self.asked.subscribe().wait_for(|asked| *asked >= times).await.ok();
     }
 
-    /// Requests at SIGTERM and SIGINT.
-    async fn on_signals(&self) -> std::io::Result<()> {
+    /// Requests at each SIGTERM and SIGINT, which end the process no more. Runs until it is dropped.
+    ///
+    /// # Errors
+    /// When the system refuses to say when a signal comes.
+    pub async fn on_signals(&self) -> std::io::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -116,7 +120,7 @@ impl Shutdown {
 impl Worker {
     /// A worker as configured.
     pub fn new(config: Config) -> Self {
-        Self { config, executors: HashMap::new(), metrics: None }
+        Self { config, executors: HashMap::new(), metrics: None, listener: None }
     }
 
     /// Registers the executor of an action that the configuration has as `executor = "rust"`.
@@ -130,6 +134,13 @@ impl Worker {
     #[must_use]
     pub fn metrics(mut self, handle: PrometheusHandle) -> Self {
         self.metrics = Some(handle);
+        self
+    }
+
+    /// Serves metrics and health on a listener that is bound already, instead of the configured address.
+    #[must_use]
+    pub fn listener(mut self, listener: std::net::TcpListener) -> Self {
+        self.listener = Some(listener);
         self
     }
 
@@ -179,10 +190,14 @@ impl Worker {
         ended
     }
 
-    async fn live(self, connect: Connect, executors: Handle, shutdown: &Shutdown) -> Result<Ended, StartError> {
+    async fn live(mut self, connect: Connect, executors: Handle, shutdown: &Shutdown) -> Result<Ended, StartError> {
         let (fleet, inbox, actions) = self.build(connect)?;
         let listen = self.config.http.listen;
-        let http = health::bind(listen).await.map_err(|source| StartError::Listen { listen, source })?;
+        let http = match self.listener.take() {
+            Some(bound) => health::take(bound),
+            None => health::bind(listen).await,
+        };
+        let http = http.map_err(|source| StartError::Listen { listen, source })?;
         let address = http.local_addr()?;
         tokio::select! {
             ready = wait_for_database(&fleet) => ready?,
@@ -197,9 +212,10 @@ impl Worker {
         for (number, actions) in actions.into_iter().enumerate() {
             loops.spawn_local(Claimer::new(&fleet, number, actions, executors.clone()).run());
         }
+        let retention = Retention { success: self.config.retention.success, other: self.config.retention.other };
         loops.spawn_local(Settler::new(&fleet, inbox).run());
         loops.spawn_local(Watcher::new(&fleet).run());
-        loops.spawn_local(Scheduler::new(&fleet, self.config.retention).run());
+        loops.spawn_local(Scheduler::new(&fleet, retention).run());
         loops.spawn_local(health::serve(Arc::clone(&fleet), http, self.metrics));
         if fleet.notify {
             loops.spawn_local(listener::run(Arc::clone(&fleet)));
@@ -282,7 +298,7 @@ async fn wait_for_database(fleet: &Fleet) -> Result<(), Error> {
     loop {
         let entered = async {
             let mut session = fleet.connect.session("longshore start").await?;
-            check_schema(&fleet.connect).await?;
+            check_schema(&mut session).await?;
             let mut step = session.step().await?;
             register(step.db(), fleet.worker_id, &fleet.name, fleet.lease).await?;
             step.done().await?;
@@ -342,9 +358,11 @@ async fn drain(fleet: &Fleet, shutdown: &Shutdown, deadline: Duration) -> Ended 
 async fn settled(fleet: &Fleet) {
     let mut quiet = Instant::now();
     // a claim under way when the drain began has begun its tasks within a statement's time, or is given back later
-    while quiet.elapsed() < Duration::from_millis(50) {
+    loop {
         if !fleet.attempts().is_empty() || !fleet.claims().is_empty() {
             quiet = Instant::now();
+        } else if quiet.elapsed() > Duration::from_millis(50) {
+            return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

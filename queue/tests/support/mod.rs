@@ -7,6 +7,10 @@
     reason = "shared by several test binaries"
 )]
 
+pub mod actor;
+pub mod counting;
+pub mod roles;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{LazyLock, OnceLock};
 use std::time::{Duration, Instant};
@@ -89,6 +93,23 @@ impl Database {
         T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
     {
         sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&mut self.conn().await).await.unwrap()
+    }
+
+    /// The values of a query with one column, in its order.
+    pub async fn values<T>(&self, sql: &str) -> Vec<T>
+    where
+        T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
+    {
+        sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_all(&mut self.conn().await).await.unwrap()
+    }
+
+    /// Waits until a statement waits for a lock.
+    pub async fn until_one_waits(&self) {
+        self.until(
+            "SELECT EXISTS (
+                 SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database())",
+        )
+        .await;
     }
 
     /// Waits until a query's one boolean is true.

@@ -1,0 +1,103 @@
+-- The four roles of an installation, each with the least that its work needs. Run it by psql as the owner of the tables
+-- (and one who may create roles), after every `longshore migrate`; running it again changes nothing.
+--
+--   psql -v schema=public -f deploy/roles.sql          (the schema of the tables; public where it is left out)
+--
+-- The roles cannot log in: GRANT longshore_producer TO my_application. They serve all installations of a server.
+--
+--   longshore_producer    inserts tasks and learns their ids; reads nothing, not even its own tasks
+--   longshore_worker      runs `longshore worker`; owns nothing, so it can change no table
+--   longshore_reader      reads everything, changes nothing
+--   longshore_terminator  asks for the end of a task it knows the id of, and nothing else
+--
+-- Nobody but the owner may create objects in the schema: what runs there as the owner would find them.
+
+\set ON_ERROR_STOP on
+\if :{?schema}
+\else
+    \set schema public
+\endif
+
+BEGIN;
+SET LOCAL client_min_messages = warning;
+SELECT set_config('search_path', quote_ident(:'schema') || ', pg_temp', true);
+
+DO $roles$
+DECLARE
+    role text;
+BEGIN
+    FOREACH role IN ARRAY ARRAY['longshore_producer', 'longshore_worker', 'longshore_reader', 'longshore_terminator'] LOOP
+        BEGIN
+            EXECUTE format('CREATE ROLE %I NOLOGIN', role);
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            NULL;
+        END;
+    END LOOP;
+END
+$roles$;
+
+REVOKE CREATE ON SCHEMA :"schema" FROM PUBLIC;
+GRANT USAGE ON SCHEMA :"schema" TO longshore_producer, longshore_worker, longshore_reader, longshore_terminator;
+
+GRANT
+    SELECT (task_id),
+    INSERT (
+        task_id, parent_task_id, action, queue, priority, payload, design_ref, node_filter, request_context, run_at,
+        max_attempts, "timeout", "after", unique_key, unique_until, created, created_by
+    )
+ON tasks TO longshore_producer;
+
+-- A worker also inserts: what its executors ask for as subtasks.
+GRANT
+    SELECT,
+    INSERT (
+        task_id, parent_task_id, action, queue, priority, payload, design_ref, node_filter, request_context, run_at,
+        max_attempts, "timeout", "after", unique_key, unique_until, created, created_by
+    ),
+    UPDATE (
+        status, attempt, claim_token, run_at, started_at, updated, finished_at, "terminated",
+        terminated_by, result_status, result_message, result_reason, result_error_count, result_successes,
+        result_failures, result_links, output
+    )
+ON tasks TO longshore_worker;
+GRANT SELECT, INSERT ON result_message, task_output TO longshore_worker;
+GRANT SELECT, INSERT, DELETE, UPDATE (heartbeat_at, beating_since, idle_until) ON workers TO longshore_worker;
+-- no statement changes a claim; FOR UPDATE asks for the right to change some column
+GRANT SELECT, INSERT, DELETE, UPDATE (task_ids) ON claims TO longshore_worker;
+GRANT SELECT, UPDATE (identity, epoch, lease_expires_at) ON active_instance TO longshore_worker;
+
+GRANT SELECT (task_id), UPDATE ("terminate") ON tasks TO longshore_terminator;
+
+-- What later migrations may bring, by name: the schema may hold tables and functions of other programs.
+DO $grants$
+DECLARE
+    name text;
+    routine regprocedure;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['tasks', 'result_message', 'task_output', 'workers', 'claims', 'active_instance',
+        'longshore_migrations', 'task_partition', 'sealed_partition', 'sealed_change']
+    LOOP
+        IF to_regclass(quote_ident(name)) IS NOT NULL THEN
+            EXECUTE format('GRANT SELECT ON %I TO longshore_reader', name);
+        END IF;
+    END LOOP;
+    IF to_regclass('longshore_migrations') IS NOT NULL THEN
+        GRANT SELECT ON longshore_migrations TO longshore_worker;
+    END IF;
+    FOR routine IN
+        SELECT oid FROM pg_proc
+        WHERE pronamespace = quote_ident(current_schema())::regnamespace
+            AND proname IN ('terminate_task', 'upkeep_step', 'analyze_tables', 'table_bytes')
+    LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO longshore_worker', routine);
+    END LOOP;
+    FOR routine IN
+        SELECT oid FROM pg_proc
+        WHERE pronamespace = quote_ident(current_schema())::regnamespace AND proname = 'terminate_task'
+    LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO longshore_terminator', routine);
+    END LOOP;
+END
+$grants$;
+
+COMMIT;

@@ -1,0 +1,96 @@
+//! The table of legal steps against the SQL that takes them.
+
+use longshore_queue::{LastOf, Status, Step};
+use uuid::Uuid;
+
+use crate::support::actor::{Actor, back, success};
+use crate::support::{Database, database};
+
+/// Puts one task into this state, as if `holder` had claimed it, so that only its state decides.
+async fn task_in(database: &Database, status: Status, holder: Uuid) -> longshore_queue::Held {
+    database.run("DELETE FROM tasks; DELETE FROM claims").await;
+    let task_id = database.insert(&["task"]).await[0];
+    let claim_token = Uuid::new_v4();
+    database
+        .run(&format!(
+            "UPDATE tasks SET status = '{status}', claim_token = '{claim_token}', attempt = 1;
+             INSERT INTO claims VALUES ('{claim_token}', '{holder}', now() - interval '2 minutes', '{{{task_id}}}')"
+        ))
+        .await;
+    longshore_queue::Held { task_id, claim_token }
+}
+
+async fn status(database: &Database) -> Status {
+    Status::parse(&database.value::<String>("SELECT status::text FROM tasks").await).unwrap()
+}
+
+#[tokio::test]
+async fn the_sql_takes_exactly_the_steps_of_the_table() {
+    let database = database().await;
+    let mut actor = Actor::enter(&database).await;
+    let none = LastOf::default();
+    let mut story = Vec::new();
+    for before in Status::ALL {
+        for (step, by) in [
+            (Step::Claim, "claim"),
+            (Step::Complete, "complete"),
+            (Step::Requeue, "requeue"),
+            (Step::Requeue, "rescue"),
+            (Step::Terminate, "terminate"),
+            (Step::Terminate, "terminate_task()"),
+        ] {
+            let holder = if by == "rescue" { Uuid::nil() } else { actor.worker_id };
+            let held = task_in(&database, before, holder).await;
+            match by {
+                "claim" => drop(actor.claim(1).await),
+                "complete" => drop(actor.complete(&[success(held)], &none).await.unwrap()),
+                "requeue" => drop(actor.requeue(&[back(held, false)], &none).await.unwrap()),
+                "rescue" => {
+                    let epoch = actor.lead().await.epoch;
+                    drop(actor.rescue(epoch).await);
+                }
+                "terminate" => database.run("UPDATE tasks SET \"terminate\" = true").await,
+                _ => database.run("SELECT terminate_task(task_id) FROM tasks").await,
+            }
+            let after = status(&database).await;
+            assert_eq!(after, before.after(step).unwrap_or(before), "{by} of a {before} task");
+            if after != before {
+                story.push(format!("{before} -{by}-> {after}"));
+            }
+        }
+    }
+    assert_eq!(
+        story.join("\n"),
+        "requested -terminate-> terminated\n\
+         requested -terminate_task()-> terminated\n\
+         queued -claim-> running\n\
+         queued -terminate-> terminated\n\
+         queued -terminate_task()-> terminated\n\
+         running -complete-> complete\n\
+         running -requeue-> queued\n\
+         running -rescue-> queued\n\
+         running -terminate-> terminating\n\
+         running -terminate_task()-> terminating\n\
+         terminating -complete-> terminated\n\
+         terminating -requeue-> terminated\n\
+         terminating -rescue-> terminated"
+    );
+}
+
+#[test]
+fn no_step_leaves_a_state_in_which_a_task_has_ended() {
+    for status in Status::ALL.into_iter().filter(|status| status.has_ended()) {
+        for step in Step::ALL {
+            assert_eq!(status.after(step), None, "{step:?} of a {status} task");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_names_of_states_and_results_are_those_of_the_database_in_its_order() {
+    let database = database().await;
+    let statuses: Vec<String> = database.values("SELECT unnest(enum_range(NULL::task_status))::text").await;
+    assert_eq!(statuses, Status::ALL.map(Status::as_str));
+    let results: Vec<String> = database.values("SELECT unnest(enum_range(NULL::task_result_status))::text").await;
+    assert_eq!(results, longshore_queue::ResultStatus::ALL.map(longshore_queue::ResultStatus::as_str));
+}

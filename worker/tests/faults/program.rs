@@ -1,0 +1,99 @@
+//! The test's own worker program: this binary run again, with executors in Rust that do as their payload says.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::time::Duration;
+
+use longshore_queue::{Outcome, ResultMessage};
+use longshore_worker::config::Config;
+use longshore_worker::{Context, Execution, Executor, Stop, Worker, metrics};
+use serde::Deserialize;
+
+use crate::tally::Pen;
+
+/// The variable that makes this binary the program: the tally's file.
+const TALLY: &str = "LONGSHORE_FAULTS_TALLY";
+
+/// The actions that it has executors for.
+pub(crate) const ACTIONS: [&str; 1] = ["work"];
+
+pub(crate) fn is_asked_for() -> bool {
+    std::env::var_os(TALLY).is_some()
+}
+
+/// A command that runs it.
+pub(crate) fn command(tally: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("this binary"));
+    command.env(TALLY, tally);
+    command
+}
+
+pub(crate) fn run() -> ExitCode {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
+    let pen = Arc::new(Pen::new(Path::new(&std::env::var_os(TALLY).expect("asked for"))));
+    let config = Config::load(None).expect("a configuration");
+    let worker =
+        Worker::new(config).metrics(metrics::install().expect("the only recorder")).executor("work", Work(pen));
+    match worker.run() {
+        Ok(ended) => ExitCode::from(ended.exit_code()),
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Takes a while, says something, and ends as it is told.
+struct Work(Arc<Pen>);
+
+#[derive(Deserialize)]
+#[serde(default)]
+struct Told {
+    /// How long.
+    ms: u64,
+    /// How many messages.
+    say: u32,
+    /// The attempts before this one fail.
+    good_attempt: i16,
+    /// Goes on for so long after it was asked to stop.
+    deaf_ms: u64,
+    /// Ends with its payload as output.
+    echo: bool,
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self { ms: 0, say: 0, good_attempt: 1, deaf_ms: 0, echo: false }
+    }
+}
+
+impl Executor for Work {
+    fn execute<'a>(&'a self, context: &'a Context) -> Execution<'a> {
+        Box::pin(async move {
+            let task = context.task();
+            let told: Told = serde_json::from_str(task.payload.get()).unwrap_or_default();
+            self.0.write("begin", task.task_id, task.attempt);
+            for number in 0..told.say {
+                context.message(ResultMessage::note(format!("attempt {} says {number}", task.attempt)));
+            }
+            let stopped = tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(told.ms)) => None,
+                reason = context.stopped() => {
+                    self.0.write(&format!("stop:{reason:?}"), task.task_id, task.attempt);
+                    tokio::time::sleep(Duration::from_millis(told.deaf_ms)).await;
+                    Some(reason)
+                }
+            };
+            self.0.write("end", task.task_id, task.attempt);
+            if stopped == Some(Stop::Shutdown) {
+                return Outcome::Release;
+            }
+            match () {
+                () if task.attempt < told.good_attempt => Outcome::retry("told", "told to fail"),
+                () if told.echo => Outcome::success_with(task.payload.clone()),
+                () => Outcome::success(),
+            }
+        })
+    }
+}
