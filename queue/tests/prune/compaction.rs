@@ -141,10 +141,11 @@ async fn whoever_dies_before_or_after_any_step_leaves_the_rest_to_the_next() {
         while number(&db, "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = current_database()").await > 0 {}
         let (action, second) = step(&mut PgConnection::connect_with(&options).await.unwrap(), YEAR).await;
         assert_eq!(content(&db).await, before);
-        if matches!(action, UpkeepAction::Wait | UpkeepAction::Blocked) || first.ends_with("Blocked") {
+        // what waits or is blocked, for autovacuum or another test, is tried again
+        if matches!(action, UpkeepAction::Wait | UpkeepAction::Blocked) {
             continue;
         }
-        assert_eq!(first, second);
+        assert!(first == second || first.contains("Wait") || first.contains("Blocked"), "{first}, then {second}");
         if action == UpkeepAction::Nothing {
             break;
         }
