@@ -15,4 +15,5 @@ mod roles;
 mod steps;
 mod summary;
 mod terminate;
+mod tidy;
 mod unique;

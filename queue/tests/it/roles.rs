@@ -4,8 +4,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use longshore_queue::{
-    Completion, Leadership, OUTPUT_IN_ROW_MAX_BYTES, TaskResult, abdicate, check_schema, depths, fates, fleet,
-    forgotten, heartbeat, idle, insert, last_messages, leave, messages, read, settle_unique, terminate,
+    Completion, Leadership, OUTPUT_IN_ROW_MAX_BYTES, Retention, TaskResult, UpkeepAction::NotActive, abdicate,
+    analyze_tables, check_schema, depths, fates, fleet, forgotten, heartbeat, idle, insert, last_messages, leave,
+    messages, read, settle_unique, table_bytes, terminate, upkeep_step,
 };
 use sqlx::Executor;
 
@@ -145,7 +146,12 @@ async fn a_worker_role_runs_every_step_of_the_crate() {
     database.age(&actor, 60).await;
     let epoch = actor.lead().await.epoch;
     assert_eq!(actor.rescue(epoch).await.len(), 1);
-    step!(db => abdicate(db, Leadership { identity: actor.worker_id, epoch }));
+    let leadership = Leadership { identity: actor.worker_id, epoch };
+    let week = Duration::from_secs(7 * 86400);
+    assert_ne!(step!(db => upkeep_step(db, leadership, Retention { success: week, other: week })).action, NotActive);
+    assert!(step!(db => analyze_tables(db, leadership)));
+    assert!(step!(db => table_bytes(db)).len() >= 4);
+    step!(db => abdicate(db, leadership));
     step!(db => leave(db, actor.worker_id));
     assert_eq!(database.value::<i64>("SELECT count(*) FROM claims").await, 0);
 }

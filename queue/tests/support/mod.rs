@@ -9,6 +9,7 @@
 
 pub mod actor;
 pub mod counting;
+pub mod explain;
 pub mod roles;
 
 use std::sync::atomic::{AtomicU32, Ordering};
