@@ -86,3 +86,12 @@ pub async fn insert_many(db: impl PgExecutor<'_>, tasks: &[NewTask]) -> Result<V
         .fetch_all(db)
         .await?)
 }
+
+/// The INSERT of a producer, on one line, to show to people: a task of this action in the tables of this schema.
+pub fn example_insert(schema: &str, action: &str) -> String {
+    let schema = if schema == "public" { String::new() } else { format!("\"{}\".", schema.replace('"', "\"\"")) };
+    let action = action.replace('\'', "''");
+    format!(
+        r#"INSERT INTO {schema}tasks (action, payload) VALUES ('{action}', '{{"text": "hello"}}') RETURNING task_id"#
+    )
+}

@@ -11,7 +11,7 @@
 //! | a producer's | `insert`, `terminate`, `read` |
 //! | a worker's | `claim`, `record`, `complete`, `heartbeat`, `listen` |
 //! | the leader's | `leader`, `rescue`, `prune` |
-//! | everybody's | `connect`, `migrate`, `error` |
+//! | everybody's | `connect`, `migrate`, `summary`, `error` |
 
 mod claim;
 mod complete;
@@ -26,6 +26,7 @@ mod prune;
 mod read;
 mod record;
 mod rescue;
+mod summary;
 mod task;
 mod terminate;
 
@@ -36,13 +37,14 @@ pub use complete::{
 pub use connect::{ANSWER_TIMEOUT, Connect, Db, STATEMENT_TIMEOUT, Session, SessionStep, within};
 pub use error::{Error, Result};
 pub use heartbeat::{heartbeat, idle, leave, register};
-pub use insert::{NewTask, insert, insert_many};
+pub use insert::{NewTask, example_insert, insert, insert_many};
 pub use leader::{Lead, Leadership, abdicate, lead};
 pub use listen::{Listener, Wake};
-pub use migrate::{Migration, check_schema, migrate, newest_version, pending};
+pub use migrate::{Migration, check_schema, create_database, migrate, newest_version, pending, pending_sql};
 pub use prune::{PartitionBytes, Retention, UpkeepAction, UpkeepStep, analyze_tables, table_bytes, upkeep_step};
-pub use read::{Depth, Fleet, RecordedMessage, TaskState, depths, fleet, messages, read};
+pub use read::{Depth, Fleet, Holder, RecordedMessage, TaskState, depths, fleet, holder, messages, read};
 pub use record::{LastMessage, NumberedMessage, last_messages, record};
 pub use rescue::{Rescued, rescue};
+pub use summary::{Pace, Tally, pace, summary};
 pub use task::{Outcome, ResultMessage, ResultStatus, Status, Step, Task, TaskResult};
 pub use terminate::terminate;

@@ -14,6 +14,16 @@ const MIGRATIONS: [Migration; 1] =
 /// The table that says what was applied. Its own name: the tables may live in a user's database, beside their own.
 const APPLIED: &str = "longshore_migrations";
 
+/// That table as sqlx makes it (`a_dry_run_is_a_script_that_leaves_nothing_to_apply`).
+const APPLIED_DDL: &str = "CREATE TABLE IF NOT EXISTS longshore_migrations (
+    version bigint PRIMARY KEY,
+    description text NOT NULL,
+    installed_on timestamptz NOT NULL DEFAULT now(),
+    success boolean NOT NULL,
+    checksum bytea NOT NULL,
+    execution_time bigint NOT NULL
+);";
+
 /// How long to wait for another program that migrates.
 const LOCK_PATIENCE: Duration = Duration::from_secs(120);
 
@@ -56,6 +66,52 @@ pub async fn pending(connect: &Connect) -> Result<Vec<Migration>> {
     Ok(MIGRATIONS.into_iter().filter(|migration| migration.version > found).collect())
 }
 
+/// What [`migrate`] would do to this database, as a script for `psql` that records it likewise; empty when there is
+/// nothing to do.
+///
+/// # Errors
+/// [`Error::SchemaNewer`], and those of the database.
+pub async fn pending_sql(connect: &Connect) -> Result<String> {
+    let mut conn = connect.plain().await?;
+    let schema = quoted(connect.schema());
+    let mut script = String::new();
+    if !schema_exists(&mut conn, connect.schema()).await? {
+        script.push_str(&format!("CREATE SCHEMA {schema};\n\n"));
+    }
+    let found = applied_version(&mut conn).await?;
+    conn.close().await?;
+    for migration in MIGRATIONS.iter().filter(|migration| migration.version > found) {
+        let Migration { version, description, sql } = migration;
+        let checksum: String = migration.of_sqlx().checksum.iter().map(|byte| format!("{byte:02x}")).collect();
+        script.push_str(&format!(
+            "BEGIN;\nSET LOCAL search_path = {schema};\n{APPLIED_DDL}\n\n{sql}\n\
+             INSERT INTO {APPLIED} (version, description, success, checksum, execution_time)\n\
+             VALUES ({version}, '{description}', true, '\\x{checksum}', 0);\nCOMMIT;\n"
+        ));
+    }
+    Ok(script)
+}
+
+/// Makes a database of this name on the server of `admin_url`, unless there is one; true when it was made.
+///
+/// # Errors
+/// Those of the database.
+pub async fn create_database(admin_url: &str, name: &str) -> Result<bool> {
+    let mut conn = PgConnection::connect(admin_url).await?;
+    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+        .bind(name)
+        .fetch_one(&mut conn)
+        .await?;
+    let create = format!("CREATE DATABASE {}", quoted(name));
+    let made = if exists { Ok(()) } else { conn.execute(sqlx::AssertSqlSafe(create)).await.map(drop) };
+    conn.close().await?;
+    match made {
+        // duplicate_database, or unique_violation: another program was faster
+        Err(sqlx::Error::Database(error)) if matches!(error.code().as_deref(), Some("42P04" | "23505")) => Ok(false),
+        made => Ok(made.map(|()| !exists)?),
+    }
+}
+
 /// Applies what is missing, each migration in a transaction of its own, and returns the versions applied. Any number of
 /// programs may call it at once: one works, the others wait and find nothing left. The schema is made when it is not
 /// there.
@@ -65,13 +121,8 @@ pub async fn pending(connect: &Connect) -> Result<Vec<Migration>> {
 pub async fn migrate(connect: &Connect) -> Result<Vec<i64>> {
     let mut conn = connect.plain().await?;
     lock(&mut conn, connect.schema()).await?;
-    let schema = connect.schema().replace('"', "\"\"");
-    let exists: bool = sqlx::query_scalar("SELECT to_regnamespace(quote_ident($1)) IS NOT NULL")
-        .bind(connect.schema())
-        .fetch_one(&mut conn)
-        .await?;
-    if !exists {
-        conn.execute(sqlx::AssertSqlSafe(format!("CREATE SCHEMA \"{schema}\""))).await?;
+    if !schema_exists(&mut conn, connect.schema()).await? {
+        conn.execute(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {}", quoted(connect.schema())))).await?;
     }
     let before = applied_version(&mut conn).await?;
     let mut migrator = Migrator::with_migrations(MIGRATIONS.iter().map(Migration::of_sqlx).collect());
@@ -97,6 +148,16 @@ pub async fn check_schema(session: &mut Session) -> Result<()> {
         return Err(Error::SchemaOlder { schema, found, wanted: newest_version() });
     }
     Ok(())
+}
+
+async fn schema_exists(conn: &mut PgConnection, schema: &str) -> Result<bool> {
+    let exists = sqlx::query_scalar("SELECT to_regnamespace(quote_ident($1)) IS NOT NULL").bind(schema);
+    Ok(exists.fetch_one(conn).await?)
+}
+
+/// A name as an identifier of SQL.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 const THERE: &str = "SELECT to_regclass($1) IS NOT NULL";

@@ -40,6 +40,23 @@ pub async fn read(db: impl PgExecutor<'_>, task_id: Uuid) -> Result<Option<TaskS
     Ok(sqlx::query_as(include_str!("sql/read.sql")).bind(task_id).fetch_optional(db).await?)
 }
 
+/// A worker that holds a task.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Holder {
+    /// Random per process.
+    pub worker_id: Uuid,
+    /// As configured.
+    pub name: String,
+}
+
+/// Says who holds a task; `None` when nobody does.
+///
+/// # Errors
+/// Those of the database.
+pub async fn holder(db: impl PgExecutor<'_>, task_id: Uuid) -> Result<Option<Holder>> {
+    Ok(sqlx::query_as(include_str!("sql/holder.sql")).bind(task_id).fetch_optional(db).await?)
+}
+
 /// A message as recorded.
 #[derive(Debug, Clone, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the columns of the table result_message, under their own names")]

@@ -16,7 +16,8 @@ pub struct NumberedMessage {
     pub message: ResultMessage,
 }
 
-/// Appends messages to held tasks; returns the ids of the tasks still held, the messages of others are not recorded.
+/// Appends messages to held tasks; returns the ids of those whose messages are recorded. One that is missing was locked by
+/// somebody else at this moment (send its messages again, before later ones) or is lost ([`fates`](crate::fates) tells).
 /// Sent twice, the second has no effect.
 ///
 /// # Errors

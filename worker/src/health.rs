@@ -50,6 +50,15 @@ pub(crate) async fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(listen).await
 }
 
+/// Takes a listener over that was bound outside of the runtime.
+///
+/// # Errors
+/// When the system does not let it be used without blocking.
+pub(crate) fn take(listener: std::net::TcpListener) -> std::io::Result<TcpListener> {
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
 fn livez(fleet: &Fleet) -> impl IntoResponse + use<> {
     let still = fleet.vital.slowest();
     if still < LIVE_MAX {

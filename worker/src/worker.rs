@@ -29,6 +29,7 @@ pub struct Worker {
     config: Config,
     executors: HashMap<String, Arc<dyn Executor>>,
     metrics: Option<PrometheusHandle>,
+    listener: Option<std::net::TcpListener>,
 }
 
 /// Why a worker did not start.
@@ -98,8 +99,11 @@ impl Shutdown {
         self.asked.subscribe().wait_for(|asked| *asked >= times).await.ok();
     }
 
-    /// Requests at SIGTERM and SIGINT.
-    async fn on_signals(&self) -> std::io::Result<()> {
+    /// Requests at each SIGTERM and SIGINT, which end the process no more. Runs until it is dropped.
+    ///
+    /// # Errors
+    /// When the system refuses to say when a signal comes.
+    pub async fn on_signals(&self) -> std::io::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -116,7 +120,7 @@ impl Shutdown {
 impl Worker {
     /// A worker as configured.
     pub fn new(config: Config) -> Self {
-        Self { config, executors: HashMap::new(), metrics: None }
+        Self { config, executors: HashMap::new(), metrics: None, listener: None }
     }
 
     /// Registers the executor of an action that the configuration has as `executor = "rust"`.
@@ -130,6 +134,13 @@ impl Worker {
     #[must_use]
     pub fn metrics(mut self, handle: PrometheusHandle) -> Self {
         self.metrics = Some(handle);
+        self
+    }
+
+    /// Serves metrics and health on a listener that is bound already, instead of the configured address.
+    #[must_use]
+    pub fn listener(mut self, listener: std::net::TcpListener) -> Self {
+        self.listener = Some(listener);
         self
     }
 
@@ -179,10 +190,14 @@ impl Worker {
         ended
     }
 
-    async fn live(self, connect: Connect, executors: Handle, shutdown: &Shutdown) -> Result<Ended, StartError> {
+    async fn live(mut self, connect: Connect, executors: Handle, shutdown: &Shutdown) -> Result<Ended, StartError> {
         let (fleet, inbox, actions) = self.build(connect)?;
         let listen = self.config.http.listen;
-        let http = health::bind(listen).await.map_err(|source| StartError::Listen { listen, source })?;
+        let http = match self.listener.take() {
+            Some(bound) => health::take(bound),
+            None => health::bind(listen).await,
+        };
+        let http = http.map_err(|source| StartError::Listen { listen, source })?;
         let address = http.local_addr()?;
         tokio::select! {
             ready = wait_for_database(&fleet) => ready?,

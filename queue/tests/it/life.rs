@@ -264,13 +264,15 @@ async fn a_claim_whose_answer_was_lost_is_found_once_no_answer_can_be_on_its_way
     let mut actor = Actor::enter(&database).await;
     let (known, unknown) = (actor.claim(1).await, actor.claim(1).await);
     let id = actor.worker_id;
-    let found = async |actor: &mut Actor| -> Vec<Uuid> {
-        let found = forgotten(actor.session.step().await.unwrap().db(), id, &[known.claim_token]).await.unwrap();
+    let found = async |actor: &mut Actor, unanswered: &[Uuid]| -> Vec<Uuid> {
+        let mut step = actor.session.step().await.unwrap();
+        let found = forgotten(step.db(), id, &[known.claim_token], unanswered).await.unwrap();
         found.iter().flat_map(|claim| claim.task_ids.clone()).collect()
     };
-    assert_eq!(found(&mut actor).await, NO_TASK);
+    assert_eq!(found(&mut actor, &[]).await, NO_TASK);
+    assert_eq!(found(&mut actor, &[unknown.claim_token]).await, [unknown.held[0].task_id], "its answer has failed");
     database.run("UPDATE claims SET claimed_at = claimed_at - interval '14 s'").await;
-    assert_eq!(found(&mut actor).await, [unknown.held[0].task_id]);
+    assert_eq!(found(&mut actor, &[]).await, [unknown.held[0].task_id]);
 }
 
 #[tokio::test]

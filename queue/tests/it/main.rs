@@ -5,9 +5,14 @@
 mod support;
 
 mod contract;
+mod leader;
 mod life;
+mod messages;
 mod migrate;
 mod refusals;
+mod rescue;
 mod roles;
 mod steps;
+mod summary;
+mod terminate;
 mod unique;

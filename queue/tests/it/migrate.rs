@@ -1,6 +1,6 @@
-use longshore_queue::{Error, check_schema, migrate, newest_version, pending};
+use longshore_queue::{Connect, Error, check_schema, create_database, migrate, newest_version, pending, pending_sql};
 
-use crate::support::{Database, database, empty_database};
+use crate::support::{Database, SERVER, database, empty_database};
 
 async fn check(database: &Database) -> longshore_queue::Result<()> {
     check_schema(&mut database.connect.session("test").await?).await
@@ -31,4 +31,27 @@ async fn a_database_without_the_schema_is_refused_with_the_remedy() {
     let database = empty_database().await;
     let refused = check(&database).await.unwrap_err();
     assert!(refused.to_string().contains("run `longshore migrate`"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_dry_run_is_a_script_that_leaves_nothing_to_apply() {
+    let database = empty_database().await;
+    for schema in ["public", "beside"] {
+        let connect = Connect::new(&database.url, schema, false).unwrap();
+        let script = pending_sql(&connect).await.unwrap();
+        assert_eq!(pending(&connect).await.unwrap().len() as i64, newest_version(), "a dry run applies nothing");
+        database.run(&script).await;
+        assert_eq!(pending_sql(&connect).await.unwrap(), "");
+        assert_eq!(migrate(&connect).await.unwrap(), [0_i64; 0]);
+        let connect = Connect::new(&database.url, schema, false).unwrap();
+        check_schema(&mut connect.session("test").await.unwrap()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn ten_programs_that_make_a_database_at_once_make_one() {
+    let admin = SERVER.url("postgres");
+    let all = futures_util::future::join_all((0..10).map(|_| create_database(&admin, "made \"once\""))).await;
+    assert_eq!(all.into_iter().filter(|made| *made.as_ref().unwrap()).count(), 1);
+    assert!(!create_database(&admin, "made \"once\"").await.unwrap());
 }

@@ -229,7 +229,7 @@ async fn the_values_beside_the_refused_ones_are_accepted() {
         ("timeout", &["'1 us'", "'31 days'", "NULL"]),
         ("unique_key", &["repeat('k', 512)", "NULL"]),
         ("unique_until", &["'claimed'", "'ended'"]),
-        ("task_id", &["'01890a5d-ac96-774b-bcce-b302099a8057'"]),
+        ("task_id", &["task_uuidv7()"]),
         ("created_by", &["repeat('n', 128)"]),
         (
             "design_ref",

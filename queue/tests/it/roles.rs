@@ -101,8 +101,8 @@ async fn a_worker_role_runs_every_step_of_the_crate() {
     let database = database().await;
     database.grant_roles().await;
     let role = database.login("longshore_worker").await;
-    check_schema(&role.connect).await.unwrap();
     let mut actor = Actor::enter(&role).await;
+    check_schema(&mut actor.session).await.unwrap();
     insert(&mut role.conn().await, &named("a subtask")).await.unwrap().unwrap();
     database.insert(&["b", "c", "d"]).await;
     let mut batch = actor.claim(10).await;
@@ -123,7 +123,7 @@ async fn a_worker_role_runs_every_step_of_the_crate() {
     assert_eq!(actor.record(&batch.held, &notes(ids[0], 1, &["one"])).await.unwrap().len(), 4);
     assert_eq!(step!(db => messages(db, ids[0], 0, 10)).len(), 1);
     assert_eq!(step!(db => fates(db, &batch.held)).len(), 4);
-    assert!(step!(db => forgotten(db, actor.worker_id, &[])).is_empty());
+    assert!(step!(db => forgotten(db, actor.worker_id, &[], &[])).is_empty());
     assert!(step!(db => terminate(db, ids[3], None)));
     let retried = batch.held.remove(2);
     assert_eq!(actor.requeue(&[back(retried, false)], &Default::default()).await.unwrap(), [retried.task_id]);

@@ -143,7 +143,7 @@ async fn a_claimed_duplicate_ends_although_somebody_looks_at_it_under_a_lock() {
     assert_eq!(locked.len(), 2);
     let settling = settle(&mut actor, &batch);
     let letting_go = async {
-        database.until("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database())").await;
+        database.until_one_waits().await;
         onlooker.rollback().await.unwrap();
     };
     let (settled, ()) = tokio::join!(settling, letting_go);

@@ -103,6 +103,15 @@ impl Database {
         sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_all(&mut self.conn().await).await.unwrap()
     }
 
+    /// Waits until a statement waits for a lock.
+    pub async fn until_one_waits(&self) {
+        self.until(
+            "SELECT EXISTS (
+                 SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database())",
+        )
+        .await;
+    }
+
     /// Waits until a query's one boolean is true.
     pub async fn until(&self, condition: &str) {
         let mut conn = self.conn().await;

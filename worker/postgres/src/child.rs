@@ -25,7 +25,7 @@ const QUIT_BOUND: Duration = Duration::from_secs(10);
 /// so that thread lives as long as the child
 /// (`a_server_outlives_the_thread_that_started_it`).
 #[derive(Debug)]
-pub(crate) struct Child {
+pub struct Child {
     pid: Pid,
     end: Arc<End>,
 }
@@ -39,10 +39,13 @@ struct End {
 
 impl Child {
     /// Starts a program in its own process group (a Ctrl-C at the terminal is ours to handle).
-    /// It gets SIGINT when this process ends, where the platform can do that.
-    pub(crate) fn spawn(mut command: Command) -> io::Result<Self> {
+    /// It gets `farewell` when this process ends, where the platform can do that: on Linux.
+    ///
+    /// # Errors
+    /// When the system does not start it.
+    pub fn spawn(mut command: Command, farewell: Signal) -> io::Result<Self> {
         command.stdin(Stdio::null()).process_group(0);
-        end_with_parent(&mut command);
+        end_with_parent(&mut command, farewell);
         let end = Arc::new(End::default());
         let reaper_end = Arc::clone(&end);
         let (sender, receiver) = mpsc::channel();
@@ -60,7 +63,10 @@ impl Child {
     }
 
     /// Sends a signal, or nothing to a child that has ended.
-    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// When the system refuses it.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
         let status = self.end.lock();
         if status.is_none() {
             rustix::process::kill_process(self.pid, signal)?;
@@ -69,14 +75,17 @@ impl Child {
     }
 
     /// Waits until the child has ended: `None` where `bound` passed first.
-    pub(crate) fn wait(&self, bound: Duration) -> Option<ExitStatus> {
+    pub fn wait(&self, bound: Duration) -> Option<ExitStatus> {
         let running = |status: &mut Option<ExitStatus>| status.is_none();
         let waited = self.end.changed.wait_timeout_while(self.end.lock(), bound, running);
         *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// Sends `signal` and waits; past `bound` follow SIGQUIT and, as the last resort, SIGKILL.
-    pub(crate) fn stop(&self, signal: Signal, bound: Duration) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// When not even that ended it in time.
+    pub fn stop(&self, signal: Signal, bound: Duration) -> io::Result<()> {
         let steps = [(signal, bound), (Signal::QUIT, QUIT_BOUND), (Signal::KILL, QUIT_BOUND)];
         for (signal, bound) in steps {
             self.signal(signal)?;
@@ -125,10 +134,10 @@ fn reap(mut child: std::process::Child, sender: &mpsc::Sender<Spawned>, end: &En
 
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code, reason = "the parent-death signal can be set only between fork and exec")]
-fn end_with_parent(command: &mut Command) {
+fn end_with_parent(command: &mut Command, farewell: Signal) {
     let parent = rustix::process::getpid();
     let set = move || {
-        rustix::process::set_parent_process_death_signal(Some(Signal::INT))?;
+        rustix::process::set_parent_process_death_signal(Some(farewell))?;
         // Closes the race with a parent that ended before the line above.
         if rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
     };
@@ -138,7 +147,7 @@ fn end_with_parent(command: &mut Command) {
 
 /// Elsewhere the guard alone ends the server.
 #[cfg(not(target_os = "linux"))]
-fn end_with_parent(_: &mut Command) {}
+fn end_with_parent(_: &mut Command, _: Signal) {}
 
 /// Runs a program to its end, its output going to the file `log`.
 ///
@@ -146,7 +155,7 @@ fn end_with_parent(_: &mut Command) {}
 /// [`Error::Ended`] where it ends badly, or takes longer than `bound` and is ended.
 pub(crate) fn run(program: &'static str, mut command: Command, log: &Path, bound: Duration) -> Result<()> {
     redirect(&mut command, log)?;
-    let child = Child::spawn(command).map_err(at("start", Path::new(program)))?;
+    let child = Child::spawn(command, Signal::INT).map_err(at("start", Path::new(program)))?;
     let how = match child.wait(bound) {
         Some(status) if status.success() => return Ok(()),
         Some(status) => format!("ended with {status}"),

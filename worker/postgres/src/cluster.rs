@@ -7,6 +7,8 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::account::{self, Account};
 use crate::child::{self, Child};
 use crate::error::{Error, Result, at};
@@ -137,7 +139,7 @@ impl Cluster {
         let log_start = fs::metadata(&self.log_path).map_or(0, |metadata| metadata.len());
         let mut command = self.command();
         child::redirect(&mut command, &self.log_path)?;
-        let child = Child::spawn(command).map_err(at("start postgres in", &self.installation.bin_dir))?;
+        let child = Child::spawn(command, Signal::INT).map_err(at("start postgres in", &self.installation.bin_dir))?;
         guard.watch(child.pid()).map_err(at("guard", &self.data_dir))?;
         let how = loop {
             let own = Postmaster::read(&self.data_dir).filter(|it| it.pid == child.pid());

@@ -16,7 +16,7 @@
 //! | `guard` | the shell that cleans up after a killed process |
 //! | `account` | the unprivileged user a root process runs Postgres as |
 //!
-//! The crate speaks no SQL: it hands out URLs.
+//! The crate speaks no SQL: it hands out URLs. [`Child`] serves other programs as well.
 
 mod account;
 mod child;
@@ -29,6 +29,7 @@ mod postmaster;
 mod server;
 mod url;
 
+pub use child::Child;
 pub use error::{Error, Result};
 pub use fetch::Fetch;
 pub use find::{Installation, Search};

@@ -1,0 +1,82 @@
+//! A real worker process.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::bed::Database;
+use crate::cpu;
+
+/// A worker process; killed when dropped.
+pub(crate) struct Worker {
+    child: Child,
+    config: PathBuf,
+}
+
+impl Worker {
+    /// Starts one that runs the action noop of `queue`, and does not wait for it.
+    pub(crate) fn start(longshore: &PathBuf, database: &Database, queue: &str, concurrency: usize) -> Result<Self> {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let config = std::env::temp_dir().join(format!("longshore-bench-{}-{number}.toml", std::process::id()));
+        let text = format!(
+            "[http]\nlisten = \"127.0.0.1:0\"\n[queues.{queue}]\nconcurrency = {concurrency}\n[actions.noop]\nexecutor = \"noop\"\n"
+        );
+        std::fs::write(&config, text)?;
+        let child = Command::new(longshore)
+            .args(["worker", "--config"])
+            .arg(&config)
+            .env("DATABASE_URL", &database.url)
+            .env("RUST_LOG", "warn")
+            .stdin(Stdio::null())
+            .spawn()
+            .with_context(|| format!("starting {} (build it: cargo build --release)", longshore.display()))?;
+        Ok(Self { child, config })
+    }
+
+    /// Starts one and waits until it is idle.
+    pub(crate) async fn start_idle(
+        longshore: &PathBuf,
+        database: &mut Database,
+        queue: &str,
+        concurrency: usize,
+    ) -> Result<Self> {
+        let worker = Self::start(longshore, database, queue, concurrency)?;
+        database.until("SELECT EXISTS (SELECT FROM workers WHERE idle_until > now())").await?;
+        Ok(worker)
+    }
+
+    pub(crate) fn cpu(&self) -> Result<Duration> {
+        cpu::of_process(self.child.id())
+    }
+
+    pub(crate) fn peak_rss_mib(&self) -> Result<f64> {
+        cpu::peak_rss_mib(self.child.id())
+    }
+
+    /// Ends it in good order.
+    pub(crate) async fn stop(mut self) -> Result<()> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("a process id")?;
+        kill_process(pid, Signal::TERM)?;
+        let since = Instant::now();
+        while self.child.try_wait()?.is_none() {
+            if since.elapsed() > Duration::from_secs(30) {
+                bail!("the worker did not end");
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+        std::fs::remove_file(&self.config).ok();
+    }
+}

@@ -1,0 +1,122 @@
+//! The commands, one file each: a struct of what the command line gives, and `run`.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage, 64 bad configuration; a worker that has not finished everything ends
+//! with those of [`longshore_worker::Ended`].
+
+mod demo;
+mod dev;
+mod migrate;
+mod worker;
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use longshore_worker::StartError;
+use longshore_worker::config::ConfigError;
+use tracing_subscriber::EnvFilter;
+
+/// What is logged unless RUST_LOG says otherwise; the name is the beginning of all our crates' names.
+const LOG_DEFAULT: &str = "warn,longshore=info";
+
+/// The exit code of a bad configuration: EX_USAGE of sysexits.h, which leaves 2 to the command line itself.
+const BAD_CONFIGURATION: u8 = 64;
+
+#[derive(Debug, Parser)]
+#[command(name = "longshore", version, about = "A durable task queue and worker on Postgres")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Migrate(migrate::Migrate),
+    Worker(worker::Worker),
+    Dev(dev::Dev),
+    Demo(demo::Demo),
+    #[command(hide = true)]
+    DemoProgram(demo::Program),
+}
+
+impl Command {
+    /// Runs the command to its end.
+    ///
+    /// # Errors
+    /// To be told to people by [`told`], and to the parent process by [`exit_code`].
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Migrate(migrate) => migrate.run(),
+            Self::Worker(worker) => worker.run(),
+            Self::Dev(dev) => dev.run(),
+            Self::Demo(demo) => demo.run(),
+            Self::DemoProgram(program) => program.run(),
+        }
+    }
+}
+
+/// Writes logs to stderr, as RUST_LOG says.
+///
+/// # Errors
+/// A [`ConfigError`] when that cannot be read.
+pub(crate) fn log_to_stderr() -> anyhow::Result<()> {
+    let wanted = std::env::var("RUST_LOG").ok().filter(|wanted| !wanted.is_empty());
+    let filter = EnvFilter::try_new(wanted.as_deref().unwrap_or(LOG_DEFAULT)).map_err(|error| {
+        ConfigError::new("RUST_LOG", format!("must be directives such as {LOG_DEFAULT:?}: {error}"))
+    })?;
+    let ansi = io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(ansi).init();
+    Ok(())
+}
+
+/// The error and its causes on one line; a cause that the text before it ends with is not told twice.
+pub(crate) fn told(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |mut told, cause| {
+        if !told.ends_with(&cause) {
+            if !told.is_empty() {
+                told.push_str(": ");
+            }
+            told.push_str(&cause);
+        }
+        told
+    })
+}
+
+/// 64 for a bad configuration, else 1.
+pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let is_configuration = error.is::<ConfigError>() || matches!(error.downcast_ref(), Some(StartError::Config(_)));
+    if is_configuration { ExitCode::from(BAD_CONFIGURATION) } else { ExitCode::FAILURE }
+}
+
+/// Runs one command's asynchronous part on this thread.
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_cause_that_its_error_repeats_is_told_once() {
+        let error = anyhow::anyhow!("refused").context("database: refused").context("cannot start");
+        assert_eq!(told(&error), "cannot start: database: refused");
+    }
+
+    #[test]
+    fn a_bad_configuration_exits_64_and_all_else_1() {
+        let bad = || ConfigError::new("file", "is empty");
+        let code = |error: anyhow::Error| format!("{:?}", exit_code(&error));
+        let sixty_four = format!("{:?}", ExitCode::from(64));
+        assert_eq!(code(bad().into()), sixty_four);
+        assert_eq!(code(StartError::from(bad()).into()), sixty_four);
+        assert_eq!(code(anyhow::anyhow!("else")), format!("{:?}", ExitCode::FAILURE));
+    }
+}

@@ -1,0 +1,28 @@
+//! `longshore worker`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use longshore_worker::config::Config;
+use longshore_worker::metrics;
+
+/// Claims and executes tasks until SIGTERM or SIGINT, then lets what runs end; a second signal gives it back at once.
+///
+/// Exits 0 when all it had claimed is done, 10 when something was given back, 11 when something was left to its lease.
+#[derive(Debug, Args)]
+pub(crate) struct Worker {
+    /// The configuration; else LONGSHORE_CONFIG, else ./longshore.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Worker {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let config = Config::load(self.config.as_deref())?;
+        config.require_database_url()?;
+        let metrics = metrics::install()?;
+        let ended = longshore_worker::Worker::new(config).metrics(metrics).run()?;
+        Ok(ExitCode::from(ended.exit_code()))
+    }
+}

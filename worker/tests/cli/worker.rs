@@ -1,0 +1,64 @@
+use std::net::TcpListener;
+use std::process::Stdio;
+
+use crate::{Folder, empty_database, read, signal, stderr, wait_for};
+
+const NOOP: &str = "[actions.noop]\nexecutor = \"noop\"\n";
+
+#[test]
+fn a_bad_configuration_exits_64_and_names_the_key() {
+    let folder = Folder::new("bad");
+    for (text, named) in [
+        ("[worker]\nleese = \"15s\"\n", "leese"),
+        ("[actions.a]\nexecutor = \"noop\"\ntimeout = \"1 fortnight\"\n", "timeout"),
+        ("[actions.a]\nexecutor = \"rust\"\n", "actions.a.executor"),
+        (NOOP, "database_url"),
+    ] {
+        let config = folder.write("bad.toml", text);
+        let mut command = folder.longshore(&["worker", "--config"]);
+        if named != "database_url" {
+            command.env("DATABASE_URL", "postgres://localhost/none");
+        }
+        let output = command.arg(&config).output().expect("output");
+        assert_eq!(output.status.code(), Some(64), "{named}: {}", stderr(&output));
+        assert!(stderr(&output).contains(named) && stderr(&output).contains("bad.toml"), "{}", stderr(&output));
+    }
+    let output = folder.longshore(&["worker"]).output().expect("output");
+    assert_eq!(output.status.code(), Some(64), "no file at all: {}", stderr(&output));
+}
+
+#[tokio::test]
+async fn a_worker_refuses_a_database_without_the_schema_with_the_remedy() {
+    let (folder, url) = (Folder::new("bare"), empty_database().await);
+    folder.write("longshore.toml", &format!("[http]\nlisten = \"127.0.0.1:0\"\n{NOOP}"));
+    let output = folder.longshore(&["worker"]).env("DATABASE_URL", &url).output().expect("output");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("run `longshore migrate`"), "{}", stderr(&output));
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named() {
+    let (folder, url) = (Folder::new("port"), empty_database().await);
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("its address").to_string();
+    folder.write("longshore.toml", &format!("[http]\nlisten = \"{address}\"\n{NOOP}"));
+    let output = folder.longshore(&["worker"]).env("DATABASE_URL", &url).output().expect("output");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains(&format!("http.listen = {address}: ")), "{}", stderr(&output));
+}
+
+#[tokio::test]
+async fn a_worker_that_is_told_to_end_drains_and_exits_0() {
+    let (folder, url) = (Folder::new("drain"), empty_database().await);
+    let migrated = folder.longshore(&["migrate"]).env("DATABASE_URL", &url).output().expect("output");
+    assert!(migrated.status.success(), "{}", stderr(&migrated));
+    folder.write("longshore.toml", &format!("[http]\nlisten = \"127.0.0.1:0\"\n{NOOP}"));
+    let log = folder.0.join("log");
+    let mut command = folder.longshore(&["worker"]);
+    command.env("DATABASE_URL", &url).stdout(Stdio::null()).stderr(std::fs::File::create(&log).expect("a log"));
+    let mut worker = command.spawn().expect("a worker");
+    wait_for("it works", || read(&log).contains("/metrics").then_some(()));
+    signal("-TERM", worker.id());
+    assert_eq!(worker.wait().expect("its end").code(), Some(0), "{}", read(&log));
+    folder.assert_nothing_runs();
+}
