@@ -44,7 +44,8 @@ const FAULTS: [(&str, &str); 7] = [
             FROM history) AS steps
         WHERE after = 'running' AND attempt <> last + 1 OR after <> 'running' AND attempt NOT IN (last, last - 1)"),
     ("a session is idle in a transaction", "SELECT format('%s: %s', application_name, query) FROM pg_stat_activity
-        WHERE datname = current_database() AND state LIKE 'idle in transaction%'"),
+        WHERE datname = current_database() AND state LIKE 'idle in transaction%'
+            AND state_change < now() - interval '2 seconds'"),
 ];
 
 impl Rig {
