@@ -27,7 +27,15 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn new(connect: &Connect, name: &'static str) -> Self {
-        Self { connect: connect.clone(), name, session: None, pause: PAUSE_MIN, failing: false, refused: Vec::new(), limit: ANSWER_TIMEOUT }
+        Self {
+            connect: connect.clone(),
+            name,
+            session: None,
+            pause: PAUSE_MIN,
+            failing: false,
+            refused: Vec::new(),
+            limit: ANSWER_TIMEOUT,
+        }
     }
 
     /// With a shorter limit than [`ANSWER_TIMEOUT`] on an open session's answer.
