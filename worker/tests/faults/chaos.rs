@@ -148,7 +148,7 @@ async fn produce(database: Database, mut random: Rng, stop: Arc<AtomicBool>) -> 
 fn task(random: &mut Rng) -> NewTask {
     let action = ["noop", "work", "work", "work", "shell"][random.usize(..5)];
     // mostly short, some long enough to outlive their worker; some fail first, some are slow to stop
-    let ms = if random.u8(..20) == 0 { random.u64(1000..6000) } else { random.u64(..150) };
+    let ms = if random.u8(..40) == 0 { random.u64(1000..6000) } else { random.u64(..150) };
     let payload = json!({
         "ms": ms,
         "say": random.u32(..4),

@@ -10,7 +10,7 @@ use crate::rig::{Process, Rig, Setup, eventually};
 /// A program of the shell, for an action of this name.
 fn shell(name: &str, script: &str) -> String {
     format!(
-        "[actions.{name}]\nexecutor = \"command\"\nargv = ['sh', '-c', '''{script}''']\ntimeout = \"2s\"\n\
+        "[actions.{name}]\nexecutor = \"command\"\nargv = ['sh', '-c', '''{script}''']\n\
          kill_after = \"1s\"\nretry = {{ base = \"0s\", factor = 1.0, max = \"1s\" }}\n"
     )
 }
@@ -120,13 +120,15 @@ pub(crate) async fn programs_that_flood_print_garbage_and_fork_end_alone() {
         shell("killed", "kill -9 $$"),
         shell("closes", "exec <&- >&- 2>&-; sleep 600"),
     ];
-    let actions = ["flood", "not_utf8", "nul", "long_line", "grandchild", "daemon", "stubborn", "killed", "closes"];
+    // these end by themselves, the others when their time is up
+    let ending = ["not_utf8", "nul", "long_line", "grandchild", "daemon", "killed"];
+    let endless = ["flood", "stubborn", "closes"];
     let worker = rig.start(Setup { binary: true, sections: sections.concat(), ..Setup::default() });
     worker.works().await;
     let began = Instant::now();
     let mut tasks = rig.insert("noop", (0..50).map(|_| json!({}))).await;
-    for action in actions {
-        tasks.push(once(&rig, action, "3 seconds").await);
+    for (action, timeout) in ending.map(|it| (it, "1 minute")).into_iter().chain(endless.map(|it| (it, "2 seconds"))) {
+        tasks.push(once(&rig, action, timeout).await);
     }
     rig.judge(&tasks).await;
     println!("figure: all programs that misbehave ended after {:?}", began.elapsed());
@@ -150,7 +152,7 @@ pub(crate) async fn programs_that_flood_print_garbage_and_fork_end_alone() {
 
 pub(crate) async fn a_killed_worker_takes_its_programs_along() {
     let rig = Rig::new().await;
-    let sections = shell("sleep", "exec sleep 600").replace("2s", "1h");
+    let sections = shell("sleep", "exec sleep 600");
     let mut worker = rig.start(Setup { binary: true, sections, ..Setup::default() });
     rig.insert("sleep", (0..4).map(|_| json!({}))).await;
     eventually("four programs run", || rig.processes().len() == 5).await;
