@@ -185,6 +185,8 @@ DECLARE
     -- a week a partition: four are live with the default retention of 30 days
     week timestamptz := date_trunc('week', now(), 'UTC');
 BEGIN
+    -- seven days of UTC, whatever the session's clock does on a Sunday in spring
+    PERFORM set_config('timezone', 'UTC', true);
     PERFORM add_partition('past', NULL, week);
     PERFORM add_partition('w' || to_char(week AT TIME ZONE 'UTC', 'YYYYMMDD'), week, week + interval '7 days');
     PERFORM add_partition('w' || to_char((week + interval '7 days') AT TIME ZONE 'UTC', 'YYYYMMDD'),

@@ -20,13 +20,17 @@
 -- Why nothing unfinished is ever lost. A sealed partition gets no new rows. `count` or `copy` has seen each of its tasks
 -- ended, one by one, and an ended task never changes: where somebody changes or deletes one by hand, a trigger notes it,
 -- and `drop` and `swap`, under a lock that keeps all others out, find the note and count again. `thin` deletes only rows
--- that it has locked and read as ended.
+-- that it has locked and read as ended. (Tests: a_task_that_has_not_ended_is_never_deleted,
+-- a_task_requeued_by_hand_after_the_count_is_kept,
+-- a_task_changed_or_deleted_by_hand_during_the_copy_is_not_brought_back.)
 --
 -- Why no reader is harmed. To a snapshot older than the copy, the copy is empty; so the swap waits for such snapshots.
 -- On a standby this holds with hot_standby_feedback; without it a standby's snapshot older than a swap may miss rows.
+-- (Test: a_snapshot_older_than_the_copy_sees_every_row_at_every_step_and_delays_the_swap.)
 --
--- Who waits, and how long. What needs ACCESS EXCLUSIVE gives up after 100 ms for the parents and 20 ms for each
--- partition, and is tried again in a later round; claims queue up behind it for that long at most.
+-- Who waits, and how long. What needs ACCESS EXCLUSIVE gives up after 100 ms for each parent and 20 ms for each
+-- partition, and is tried again in a later round: claims queue up behind it for 180 ms at most, and for the step's own
+-- work, some 50 ms. (Test: a_lock_held_on_tasks_makes_upkeep_back_off_and_claims_go_on.)
 
 -- The partitions of tasks, and of the two tables that go along: lower bound, and upper bound (excluded); NULL is open.
 CREATE VIEW task_partition AS
@@ -43,7 +47,8 @@ WHERE inhparent = 'tasks'::regclass;
 CREATE TABLE sealed_partition (
     name              text         NOT NULL PRIMARY KEY,
     -- the walk under way (count, thin, copy; NULL: none), and the last task it has seen
-    walk              text         DEFAULT 'count' CONSTRAINT walk_is_count_thin_or_copy CHECK (walk IN ('count', 'thin', 'copy')),
+    walk              text         DEFAULT 'count'
+                                   CONSTRAINT walk_is_count_thin_or_copy CHECK (walk IN ('count', 'thin', 'copy')),
     walked_to         uuid         NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
     -- when the last walk ended
     walked_at         timestamptz,
@@ -74,11 +79,13 @@ CREATE FUNCTION refuse_task_id() RETURNS trigger LANGUAGE plpgsql SET search_pat
 BEGIN
     RAISE EXCEPTION 'task_id % is of %, too far from now', NEW.task_id, task_id_instant(NEW.task_id)
         USING ERRCODE = 'check_violation', TABLE = 'tasks', CONSTRAINT = TG_ARGV[0],
-              HINT = 'Leave task_id out. One of your own is inserted at most a day after, and an hour before, the time in it.';
+              HINT = 'Leave task_id out, or insert it at most a day after, and an hour before, the time in it.';
 END
 $refuse$;
 
-CREATE FUNCTION note_sealed_change() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $note$
+-- Notes, once a transaction, that it changed what a walk may have seen already. The argument is the partition.
+CREATE FUNCTION note_sealed_change() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $note$
 BEGIN
     INSERT INTO sealed_change (name, changed_by)
     SELECT TG_ARGV[0], pg_current_xact_id()
@@ -95,7 +102,8 @@ DECLARE
     parent text;
 BEGIN
     IF name = 'future' THEN
-        -- clock_timestamp(), as in task_uuidv7(): a long transaction's now() is older than the ids that it makes
+        -- clock_timestamp(), as in task_uuidv7(): a long transaction's now() is older than the ids that it makes (test:
+        -- an_insert_of_a_long_transaction_is_judged_by_the_clock)
         CREATE TRIGGER tasks_ahead BEFORE INSERT ON tasks_future FOR EACH ROW
             WHEN (NEW.task_id > task_id_floor(clock_timestamp() + interval '1 hour'))
             EXECUTE FUNCTION refuse_task_id('task_id_is_not_from_the_future');
@@ -104,7 +112,8 @@ BEGIN
     EXECUTE format('CREATE TRIGGER tasks_sealed BEFORE INSERT ON %I FOR EACH ROW EXECUTE FUNCTION refuse_task_id(%L)',
         'tasks_' || name, 'task_id_is_recent');
     FOREACH parent IN ARRAY ARRAY['result_message', 'task_output', 'tasks'] LOOP
-        EXECUTE format('CREATE TRIGGER sealed_change AFTER UPDATE OR DELETE ON %I FOR EACH ROW %s EXECUTE FUNCTION note_sealed_change(%L)',
+        EXECUTE format('CREATE TRIGGER sealed_change AFTER UPDATE OR DELETE ON %I FOR EACH ROW %s '
+                'EXECUTE FUNCTION note_sealed_change(%L)',
             parent || '_' || name,
             CASE parent WHEN 'tasks' THEN 'WHEN (OLD.status IN (''complete'', ''terminated''))' END,
             name);
@@ -145,8 +154,8 @@ $rename$;
 
 -- Cuts [its lower bound, three weeks from this one's start) off the open partition, in three calls: a constraint that
 -- says so, its proof, and the cut. With rows in it (no worker has run for weeks) nothing is moved, and with the proof
--- nothing is read under the lock. Between the first and the third call `future` takes ids of the next two weeks only:
--- inserts would fail if all workers stopped just there, for that long.
+-- nothing is read under the lock (test: the_cut_reads_no_row_under_its_lock). Between the first and the third call
+-- `future` takes ids of the next two weeks only: inserts would fail if all workers stopped just there, for that long.
 CREATE FUNCTION extend_partitions() RETURNS void LANGUAGE plpgsql AS $extend$
 DECLARE
     parent text;
@@ -170,7 +179,8 @@ BEGIN
     FOREACH parent IN ARRAY ARRAY['result_message', 'task_output', 'tasks'] LOOP
         leaf := parent || '_future';
         IF is_proven IS NULL THEN
-            EXECUTE format('ALTER TABLE %I ADD CONSTRAINT future_ends CHECK (task_id >= %L AND task_id < %L) NOT VALID', leaf, since, until);
+            EXECUTE format('ALTER TABLE %I ADD CONSTRAINT future_ends CHECK (task_id >= %L AND task_id < %L) NOT VALID',
+                leaf, since, until);
         ELSIF NOT is_proven THEN
             EXECUTE format('ALTER TABLE %I VALIDATE CONSTRAINT future_ends', leaf);
         ELSE
@@ -224,7 +234,8 @@ BEGIN
             EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL) WITH (fillfactor = 100)', copy, parent);
             -- proof for ATTACH, which then reads no row
             EXECUTE (
-                SELECT format('ALTER TABLE %I ADD CONSTRAINT copy_is_in_range CHECK (task_id >= %L AND task_id < %L)', copy, lower_id, upper_id)
+                SELECT format('ALTER TABLE %I ADD CONSTRAINT copy_is_in_range CHECK (task_id >= %L AND task_id < %L)',
+                    copy, lower_id, upper_id)
                 FROM task_partition
                 WHERE task_partition.name = begin_walk.name
             );
@@ -238,8 +249,8 @@ CREATE FUNCTION has_expired(
     status task_status, result_status task_result_status, finished_at timestamptz,
     success_retention interval, other_retention interval
 ) RETURNS boolean LANGUAGE sql STABLE AS $expired$
-    SELECT status IN ('complete', 'terminated')
-        AND coalesce(finished_at + CASE result_status WHEN 'success' THEN success_retention ELSE other_retention END <= now(), false)
+    SELECT status IN ('complete', 'terminated') AND coalesce(
+        finished_at + CASE result_status WHEN 'success' THEN success_retention ELSE other_retention END <= now(), false)
 $expired$;
 
 -- Walks on: looks at the next `batch` tasks of a sealed partition (count), deletes those that have expired (thin), or
@@ -299,6 +310,7 @@ BEGIN
     done := seen.tasks;
     IF walk = 'thin' THEN
         EXECUTE format($thin$
+            -- an expired task that somebody has locked stays for the next time
             WITH expired AS MATERIALIZED (
                 SELECT task_id FROM %1$I
                 WHERE task_id = ANY ($1) AND status IN ('complete', 'terminated')
@@ -321,10 +333,12 @@ BEGIN
         SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) INTO STRICT columns
         FROM pg_attribute
         WHERE attrelid = to_regclass(parent) AND attnum > 0 AND NOT attisdropped AND attgenerated = '';
-        EXECUTE format('INSERT INTO %I (%s) SELECT %2$s FROM %I AS t WHERE task_id > $1 AND task_id <= $2 AND %s ORDER BY task_id',
+        EXECUTE format('INSERT INTO %1$I (%2$s) SELECT %2$s FROM %3$I AS t '
+                'WHERE task_id > $1 AND task_id <= $2 AND %4$s ORDER BY task_id',
             parent || '_' || name || '_copy', columns, parent || '_' || name,
             CASE parent WHEN 'tasks' THEN 'NOT has_expired(status, result_status, finished_at, $3, $4)'
-                ELSE format('EXISTS (SELECT FROM %I AS kept WHERE kept.task_id = t.task_id)', 'tasks_' || name || '_copy') END)
+                ELSE format('EXISTS (SELECT FROM %I AS kept WHERE kept.task_id = t.task_id)', 'tasks_' || name || '_copy')
+            END)
         USING since, seen.last_id, success_retention, other_retention;
         IF parent = 'tasks' THEN
             GET DIAGNOSTICS done = ROW_COUNT;
@@ -442,7 +456,8 @@ LANGUAGE sql STABLE AS $due$
             SELECT
                 greatest(last_success_at + success_retention, last_other_at + other_retention) AS last_expiry,
                 CASE WHEN first_success_at + success_retention <= now() - interval '7 days' THEN successes ELSE 0 END
-                    + CASE WHEN first_other_at + other_retention <= now() - interval '7 days' THEN others ELSE 0 END AS overdue
+                    + CASE WHEN first_other_at + other_retention <= now() - interval '7 days' THEN others ELSE 0 END
+                    AS overdue
         ) AS expiry
         UNION ALL
         SELECT p.name, 'seal' FROM task_partition AS p
@@ -505,8 +520,9 @@ BEGIN
     END IF;
     PERFORM assert_active(identity, epoch, false);
     BEGIN
-        -- one step at a time, also while a deposed leader's last one is still under way
-        
+        -- one step at a time, also while a deposed leader's last one is under way (test:
+        -- two_steps_at_once_count_no_task_twice)
+        LOCK TABLE sealed_partition IN SHARE ROW EXCLUSIVE MODE;
         SELECT due.name, due.step INTO partition, action
         FROM upkeep_due(success_retention, other_retention) AS due
         LIMIT 1;
@@ -565,7 +581,7 @@ REVOKE EXECUTE ON FUNCTION refuse_task_id, note_sealed_change, guard_partition, 
 FROM PUBLIC;
 
 -- What runs as the owner looks for temporary objects last: else a caller's own view, called like a table of ours, would
--- do with the owner's rights whatever the caller likes.
+-- do with the owner's rights whatever the caller likes. (Test: a_worker_that_owns_nothing_keeps_up_and_others_may_not.)
 DO $search$
 DECLARE
     signature regprocedure;

@@ -20,7 +20,7 @@ const COLOURS: [&str; 3] = ["#8a8a8a", "#1f6fb2", "#c2571a"];
 pub(crate) fn draw(results: &Path, svg: &Path) -> Result<()> {
     let all = read(results)?;
     let of = |bench: &'static str| all.iter().filter(move |record| record["bench"] == bench).map(|r| &r["figures"]);
-    let latest = |held: &str| of("rounds").filter(|figures| figures["held"] == held).last();
+    let latest = |held: &str| of("rounds").rfind(|figures| figures["held"] == held);
     let series: Vec<(&str, Vec<f64>)> = ["none", "old snapshot", "uncommitted insert"]
         .into_iter()
         .filter_map(|held| Some((held, numbers(&latest(held)?["rates"]))))
@@ -33,7 +33,7 @@ pub(crate) fn draw(results: &Path, svg: &Path) -> Result<()> {
          font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"white\"/>\n"
     );
     rounds(&mut text, &series)?;
-    if let Some(figures) = of("graphile").filter(|figures| figures["ratio"].is_number()).last() {
+    if let Some(figures) = of("graphile").rfind(|figures| figures["ratio"].is_number()) {
         bars(&mut text, figures)?;
     }
     text.push_str("</svg>\n");

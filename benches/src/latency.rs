@@ -75,8 +75,8 @@ pub(crate) async fn run(bed: &mut Bed, report: &mut Report, options: &Options) -
 async fn watch(bed: &Bed, database: &mut Database, worker: Option<&Worker>, seconds: u32) -> Result<(f64, f64)> {
     const COMMITS: &str = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()";
     let cpu = || -> Result<Duration> { Ok(bed.cpu()? + worker.map(Worker::cpu).transpose()?.unwrap_or_default()) };
-    // what happened before is counted within a second or two
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    // an idle session reports what it did before within ten seconds
+    tokio::time::sleep(Duration::from_secs(12)).await;
     let (commits, before, since) = (database.value::<i64>(COMMITS).await?, cpu()?, Instant::now());
     tokio::time::sleep(Duration::from_secs(seconds.into())).await;
     let (after, took) = (cpu()?, since.elapsed().as_secs_f64());

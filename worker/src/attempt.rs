@@ -1,7 +1,7 @@
 //! One claimed task on its way through an executor.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,10 +26,15 @@ pub(crate) struct Attempt {
     pub(crate) action: Arc<Action>,
     pub(crate) lane: Arc<Lane>,
     started: OnceLock<Instant>,
-    decided: AtomicBool,
+    stage: AtomicU8,
     /// Where the task's log stands; `None` until the first message.
     pub(crate) log: Mutex<Option<Log>>,
 }
+
+/// Stages of an attempt: it waits for a slot and a thread, its executor runs, its outcome is sent on.
+const WAITING: u8 = 0;
+const BEGUN: u8 = 1;
+const DECIDED: u8 = 2;
 
 /// Where a task's log stands.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +60,7 @@ impl Attempt {
             action,
             lane,
             started: OnceLock::new(),
-            decided: AtomicBool::new(false),
+            stage: AtomicU8::new(WAITING),
             log: Mutex::new(None),
         }
     }
@@ -85,21 +90,33 @@ impl Attempt {
     /// Runs the executor once a slot is free, and sends the outcome on.
     pub(crate) async fn run(self: Arc<Self>, settled: UnboundedSender<Settled>) {
         let slots = Arc::clone(&self.lane.slots);
-        let outcome = match slots.acquire().await {
-            // at shutdown, what has not begun goes back
-            Err(_closed) => Outcome::Release,
-            Ok(_slot) => match self.context.stop_reason() {
-                Some(reason) => stopped(reason),
-                None => {
-                    self.started.get_or_init(Instant::now);
-                    // whatever panics: the executor before it has a future, that future, or its drop
-                    AssertUnwindSafe(self.execute()).catch_unwind().await.unwrap_or_else(|panic| {
-                        Outcome::retry("panic", format!("the executor panicked: {}", panic_text(&*panic)))
-                    })
-                }
-            },
+        // at shutdown, what has not begun goes back
+        let Ok(slot) = slots.acquire().await else {
+            self.release_if_waiting(&settled);
+            return;
         };
-        self.decide(outcome, &settled);
+        if let Some(reason) = self.context.stop_reason() {
+            self.decide_if(WAITING, stopped(reason), &settled);
+            return;
+        }
+        if self.stage.compare_exchange(WAITING, BEGUN, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            return;
+        }
+        self.started.get_or_init(Instant::now);
+        // whatever panics: the executor before it has a future, that future, or its drop
+        let outcome = AssertUnwindSafe(self.execute())
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|panic| Outcome::retry("panic", format!("the executor panicked: {}", panic_text(&*panic))));
+        if !self.decide_if(BEGUN, outcome, &settled) {
+            // it was given up, and another slot made in place of this one
+            slot.forget();
+        }
+    }
+
+    /// Gives an attempt back that has not begun.
+    pub(crate) fn release_if_waiting(self: &Arc<Self>, settled: &UnboundedSender<Settled>) -> bool {
+        self.decide_if(WAITING, Outcome::Release, settled)
     }
 
     /// Runs the executor to its outcome, or until it has been asked to stop and its grace is over.
@@ -127,20 +144,24 @@ impl Attempt {
     /// Ends an attempt from outside whose executor blocks its thread, so that no timer inside it is ever looked at.
     pub(crate) fn give_up_if_blocked(self: &Arc<Self>, settled: &UnboundedSender<Settled>) {
         let limit = self.context.timeout().saturating_add(self.grace()).saturating_add(Duration::from_secs(2));
-        if self.started().is_some_and(|started| started.elapsed() > limit) {
-            self.decide(timed_out(self.context.timeout()), settled);
+        if self.started().is_some_and(|started| started.elapsed() > limit)
+            && self.decide_if(BEGUN, timed_out(self.context.timeout()), settled)
+        {
+            // or a lane of which every slot is blocked would claim, and never begin, what nobody takes from it
+            self.lane.slots.add_permits(1);
         }
     }
 
-    /// Sends the outcome on; the first one counts.
-    fn decide(self: &Arc<Self>, outcome: Outcome, settled: &UnboundedSender<Settled>) {
-        if self.decided.swap(true, Ordering::AcqRel) {
-            return;
+    /// Sends the outcome on, once, from this stage only; false when the attempt has left it.
+    fn decide_if(self: &Arc<Self>, stage: u8, outcome: Outcome, settled: &UnboundedSender<Settled>) -> bool {
+        if self.stage.compare_exchange(stage, DECIDED, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            return false;
         }
         let execution = self.started().map(|started| started.elapsed());
         self.lane.ended(execution);
         // nobody receives only after the worker has given everything back
         settled.send(Settled { attempt: Arc::clone(self), outcome, execution }).ok();
+        true
     }
 }
 

@@ -104,8 +104,8 @@ impl Claimer {
         let wanted = if backlog { (self.lane.concurrency / 4).clamp(1, BATCH_MAX / 2) } else { 1 };
         let since = Instant::now();
         loop {
-            let room =
-                if self.fleet.attempts().len() > self.lane.concurrency + UNSETTLED_MAX { 0 } else { self.lane.room() };
+            let full = self.fleet.attempts().len() > self.lane.concurrency + UNSETTLED_MAX;
+            let room = if full || self.fleet.blocked.load(Ordering::Acquire) { 0 } else { self.lane.room() };
             if room >= wanted || room > 0 && since.elapsed() >= GATHER {
                 return Some(room);
             }

@@ -49,6 +49,8 @@ pub(crate) struct Fleet {
     pub(crate) look: Notify,
     /// Whether INSERTs notify this worker.
     pub(crate) notified: AtomicBool,
+    /// Whether executors block all their threads.
+    pub(crate) blocked: AtomicBool,
     /// Wake-ups by notification since they were last counted.
     pub(crate) wakes: AtomicU64,
     phase: watch::Sender<Phase>,
@@ -137,6 +139,7 @@ impl Fleet {
             said,
             look: Notify::new(),
             notified: AtomicBool::new(false),
+            blocked: AtomicBool::new(false),
             wakes: AtomicU64::new(0),
             phase: watch::Sender::new(Phase::Working),
         };

@@ -1,7 +1,7 @@
 //! The worker: claims tasks, runs their executors, records what comes of it.
 //!
 //! The way of a task through a worker: `claimer` takes a batch of its `lane`, from where `resume` says; each becomes an
-//! `attempt`, which runs its executor; `settler` writes what comes of it. Beside it `pulse` says that the worker lives,
+//! `attempt`, which runs its executor; `settler` writes what comes of it, as its `verdict` says. Beside it `pulse` says that the worker lives,
 //! `watcher` looks after what runs, `listener` hears of inserts, and on one worker of the fleet `scheduler` keeps house.
 
 mod action;
@@ -22,6 +22,7 @@ mod resume;
 mod scheduler;
 mod secret;
 mod settler;
+mod verdict;
 mod watcher;
 mod worker;
 

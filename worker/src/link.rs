@@ -19,13 +19,23 @@ pub(crate) struct Link {
     session: Option<Session>,
     pause: Duration,
     failing: bool,
+    /// Steps that the database refuses, whatever it does with others.
+    refused: Vec<&'static str>,
     /// An open session that has not answered for so long is given up.
     limit: Duration,
 }
 
 impl Link {
     pub(crate) fn new(connect: &Connect, name: &'static str) -> Self {
-        Self { connect: connect.clone(), name, session: None, pause: PAUSE_MIN, failing: false, limit: ANSWER_TIMEOUT }
+        Self {
+            connect: connect.clone(),
+            name,
+            session: None,
+            pause: PAUSE_MIN,
+            failing: false,
+            refused: Vec::new(),
+            limit: ANSWER_TIMEOUT,
+        }
     }
 
     /// With a shorter limit than [`ANSWER_TIMEOUT`] on an open session's answer.
@@ -53,7 +63,8 @@ impl Link {
     }
 
     /// A step went through.
-    pub(crate) fn worked(&mut self) {
+    pub(crate) fn worked(&mut self, step: &'static str) {
+        self.refused.retain(|refused| *refused != step);
         if self.failing {
             tracing::info!(connection = self.name, "the database answers again");
             self.failing = false;
@@ -62,10 +73,15 @@ impl Link {
     }
 
     /// A step failed: drops the session, whose state is unknown, and waits a little.
-    pub(crate) async fn failed(&mut self, error: &Error) {
+    pub(crate) async fn failed(&mut self, error: &Error, step: &'static str) {
         self.session = None;
         metrics::database_error(self.name, error);
-        if !self.failing {
+        if !error.is_passing() {
+            if !self.refused.contains(&step) {
+                tracing::error!(connection = self.name, step, %error, "the database refuses a step");
+                self.refused.push(step);
+            }
+        } else if !self.failing {
             tracing::warn!(connection = self.name, %error, "the database does not do what it is asked");
             self.failing = true;
         }
@@ -95,8 +111,8 @@ macro_rules! step {
         })
         .await;
         match &done {
-            Ok(_) => link.worked(),
-            Err(error) => link.failed(error).await,
+            Ok(_) => link.worked(stringify!($call)),
+            Err(error) => link.failed(error, stringify!($call)).await,
         }
         done
     }};

@@ -44,7 +44,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     Ok(handle)
 }
 
-/// Every metric, its type and what it says: the README's table is held equal to this by a test.
+/// Every metric, its type and what it says; `METRICS.md` is held equal to this by a test.
 pub const METRICS: [(&str, &str, &str); 30] = [
     ("longshore_build_info", "gauge", "1, with version and schema_version"),
     ("longshore_claim_batch_size", "histogram", "tasks a claim brought"),
@@ -209,4 +209,35 @@ impl StatementMetrics {
 pub(crate) fn database_error(op: &'static str, error: &Error) {
     let class = error.sqlstate().map_or_else(|| "08".to_owned(), |state| state.chars().take(2).collect());
     counter!("longshore_db_errors_total", "op" => op, "class" => class).increment(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::METRICS;
+
+    #[test]
+    fn the_page_of_metrics_has_each_metric_once_with_its_type_and_meaning() {
+        let page = include_str!("../METRICS.md");
+        let said: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+        let meant: Vec<String> =
+            METRICS.iter().map(|(name, kind, text)| format!("| `{name}` | {kind} | {text} |")).collect();
+        assert_eq!(said.join("\n"), meant.join("\n"), "left: METRICS.md, right: METRICS");
+    }
+
+    #[test]
+    fn every_metric_that_the_code_counts_is_described() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
+        let mut seen = 0;
+        for entry in std::fs::read_dir(folder).expect("the sources are there") {
+            let path = entry.expect("the sources are there").path();
+            let Ok(text) = std::fs::read_to_string(&path) else { continue };
+            for name in text.split('"').filter(|part| part.starts_with("longshore_") && part.len() > 12) {
+                if name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') && name != "longshore_worker" {
+                    seen += 1;
+                    assert!(METRICS.iter().any(|(known, ..)| *known == name), "{name} in {}", path.display());
+                }
+            }
+        }
+        assert!(seen >= METRICS.len(), "only {seen} names found");
+    }
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use longshore_queue::{
-    Completion, Error, Fate, Held, LastOf, NumberedMessage, Outcome, Requeue, Result, ResultMessage, ResultStatus,
-    TaskResult, complete, fates, last_messages, record, requeue,
+    Completion, Error, Fate, Held, LastOf, NumberedMessage, Requeue, Result, ResultMessage, complete, fates,
+    last_messages, record, requeue,
 };
 use metrics::{Counter, counter};
 use uuid::Uuid;
@@ -21,6 +21,7 @@ use crate::fleet::{Fleet, Inbox, Phase};
 use crate::lane::BATCH_MAX;
 use crate::link::{Link, step};
 use crate::metrics::{Finish, StatementMetrics};
+use crate::verdict::Verdict;
 
 /// How long outcomes gather while other attempts run; a lone one is written at once.
 const GATHER: Duration = Duration::from_millis(2);
@@ -34,30 +35,18 @@ const LOCKED_PAUSE: Duration = Duration::from_millis(50);
 /// Messages written by one statement.
 const MESSAGES_MAX: usize = 1000;
 
-/// What is to be written for an attempt.
-enum Write {
-    Complete(Completion),
-    Requeue(Requeue),
-}
-
-struct Pending {
-    attempt: Arc<Attempt>,
-    write: Write,
-    finish: Finish,
-}
-
 /// Settles the attempts of one worker.
 pub(crate) struct Settler {
     fleet: Arc<Fleet>,
     inbox: Inbox,
     link: Link,
-    pending: Vec<Pending>,
+    pending: Vec<Verdict>,
     /// Tasks with messages to record.
     said: HashSet<Uuid>,
     /// Messages that have their number and are not yet known to be recorded.
     numbered: Vec<(Held, NumberedMessage)>,
     /// Outcomes of tasks whose messages come first and could not be recorded in this turn.
-    held_back: Vec<Pending>,
+    held_back: Vec<Verdict>,
     metrics: StatementMetrics,
     recorded: Counter,
 }
@@ -137,8 +126,7 @@ impl Settler {
         if attempt.context.has_messages() {
             self.said.insert(attempt.held().task_id);
         }
-        let (write, finish) = decide(&attempt, outcome);
-        self.pending.push(Pending { attempt, write, finish });
+        self.pending.push(Verdict::of(attempt, outcome));
     }
 
     /// Records the messages that wait, in the order of each task's log. Those of a task that somebody else holds under a
@@ -241,21 +229,20 @@ impl Settler {
 
     /// Writes the pending outcomes: completions with one statement, what goes back with another.
     async fn settle(&mut self) -> Result<()> {
-        let (lost, held): (Vec<Pending>, Vec<Pending>) = std::mem::take(&mut self.pending)
+        let (lost, held): (Vec<Verdict>, Vec<Verdict>) = std::mem::take(&mut self.pending)
             .into_iter()
             .partition(|one| one.attempt.context.stop_reason() == Some(Stop::Lost));
         for one in lost {
             self.forget(&one.attempt, Finish::Lost);
         }
-        let (completions, requeues): (Vec<Pending>, Vec<Pending>) =
-            held.into_iter().partition(|one| matches!(one.write, Write::Complete(_)));
+        let (completions, requeues): (Vec<Verdict>, Vec<Verdict>) = held.into_iter().partition(Verdict::is_completion);
         let first = self.write(completions).await;
         let second = self.write(requeues).await;
         first.and(second)
     }
 
     /// Writes a batch of one kind; what is not done stays pending.
-    async fn write(&mut self, batch: Vec<Pending>) -> Result<()> {
+    async fn write(&mut self, batch: Vec<Verdict>) -> Result<()> {
         if batch.is_empty() {
             return Ok(());
         }
@@ -277,7 +264,7 @@ impl Settler {
     }
 
     /// Sends one statement for a batch of one kind; the ids that it settled.
-    async fn send(&mut self, batch: &[Pending]) -> Result<Vec<Uuid>> {
+    async fn send(&mut self, batch: &[Verdict]) -> Result<Vec<Uuid>> {
         let last = self.last_of(batch);
         let completions: Vec<Completion> = batch.iter().filter_map(|one| one.completion()).collect();
         if completions.is_empty() {
@@ -289,7 +276,7 @@ impl Settler {
     }
 
     /// The claims of which this batch is all that is open.
-    fn last_of(&self, batch: &[Pending]) -> LastOf {
+    fn last_of(&self, batch: &[Verdict]) -> LastOf {
         let mut counts: HashMap<Uuid, i32> = HashMap::new();
         for one in batch {
             *counts.entry(one.attempt.claim_token).or_default() += 1;
@@ -305,8 +292,8 @@ impl Settler {
     }
 
     /// Takes note of what was done, and looks up what was not.
-    async fn finish(&mut self, batch: Vec<Pending>, done: &HashSet<Uuid>) -> Result<()> {
-        let (settled, rest): (Vec<Pending>, Vec<Pending>) =
+    async fn finish(&mut self, batch: Vec<Verdict>, done: &HashSet<Uuid>) -> Result<()> {
+        let (settled, rest): (Vec<Verdict>, Vec<Verdict>) =
             batch.into_iter().partition(|one| done.contains(&one.attempt.held().task_id));
         for one in settled {
             let finish = one.finish;
@@ -341,7 +328,7 @@ impl Settler {
 
     /// A batch was refused for what it holds: each is tried alone. One that is refused alone ends as a failure that says
     /// so.
-    async fn isolate(&mut self, mut batch: Vec<Pending>, error: &Error) -> Result<()> {
+    async fn isolate(&mut self, mut batch: Vec<Verdict>, error: &Error) -> Result<()> {
         if batch.len() > 1 {
             let mut done = Ok(());
             for one in batch {
@@ -352,17 +339,10 @@ impl Settler {
             }
             return done;
         }
-        let Some(mut one) = batch.pop() else { return Ok(()) };
-        tracing::error!(task_id = %one.attempt.held().task_id, %error, "the result of a task cannot be stored");
-        let refused = TaskResult {
-            status: ResultStatus::Failure,
-            reason: Some("result_refused".to_owned()),
-            message: Some(format!("the result cannot be stored: {error}").replace('\0', "\u{fffd}")),
-            ..TaskResult::default()
-        };
-        one.write = one.attempt.completion(refused);
-        one.finish = Finish::Failure;
-        self.pending.push(one);
+        if let Some(one) = batch.pop() {
+            tracing::error!(task_id = %one.attempt.held().task_id, %error, "the result of a task cannot be stored");
+            self.pending.push(one.refused(error));
+        }
         Ok(())
     }
 
@@ -384,80 +364,6 @@ impl Settler {
             if *open <= 0 {
                 claims.remove(&attempt.claim_token);
             }
-        }
-    }
-}
-
-/// What is written for an outcome.
-fn decide(attempt: &Attempt, outcome: Outcome) -> (Write, Finish) {
-    let task = attempt.context.task();
-    let terminated = attempt.context.stop_reason() == Some(Stop::Terminated);
-    let (write, finish) = match outcome {
-        Outcome::Ended(result) => {
-            let finish = match result.status {
-                ResultStatus::Success => Finish::Success,
-                ResultStatus::PartialSuccess => Finish::PartialSuccess,
-                ResultStatus::Failure | ResultStatus::Incomplete => Finish::Failure,
-            };
-            (attempt.completion(result), finish)
-        }
-        Outcome::Retry { message, reason, .. } if task.attempt >= task.max_attempts => {
-            let result = TaskResult {
-                status: ResultStatus::Failure,
-                reason: Some(reason.to_owned()),
-                message: Some(message),
-                ..TaskResult::default()
-            };
-            (attempt.completion(result), Finish::Failure)
-        }
-        Outcome::Retry { after, message, reason } => {
-            let number = u16::try_from(task.attempt).unwrap_or(1);
-            let delay = after.unwrap_or_else(|| attempt.action.backoff.delay(number, fastrand::f64()));
-            (attempt.requeue(delay, false, Some(reason), Some(message)), Finish::Retried)
-        }
-        Outcome::Snooze { after } => (attempt.requeue(after, true, Some("snoozed"), None), Finish::Snoozed),
-        Outcome::Release => (attempt.requeue(Duration::ZERO, true, Some("released"), None), Finish::Released),
-    };
-    (write, if terminated { Finish::Terminated } else { finish })
-}
-
-/// The longest delay of a requeue: `run_at` has an end.
-const DELAY_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
-
-impl Attempt {
-    fn completion(&self, result: TaskResult) -> Write {
-        Write::Complete(Completion { held: self.held(), result, error_count: 0 })
-    }
-
-    fn requeue(&self, delay: Duration, attempt_back: bool, reason: Option<&str>, message: Option<String>) -> Write {
-        Write::Requeue(Requeue {
-            held: self.held(),
-            delay: delay.min(DELAY_MAX),
-            attempt_back,
-            reason: reason.map(str::to_owned),
-            message: message.map(|text| text.replace('\0', "\u{fffd}")),
-            error_count: 0,
-        })
-    }
-}
-
-impl Pending {
-    /// How many of the task's messages have the error flag, once they are numbered.
-    fn error_count(&self) -> i32 {
-        self.attempt.log().map_or(0, |log| log.error_count)
-    }
-
-    fn completion(&self) -> Option<Completion> {
-        match &self.write {
-            Write::Complete(completion) => Some(Completion { error_count: self.error_count(), ..completion.clone() }),
-            Write::Requeue(_) => None,
-        }
-    }
-
-    fn requeue(&self) -> Option<Requeue> {
-        match &self.write {
-            Write::Requeue(back) => Some(Requeue { error_count: self.error_count(), ..back.clone() }),
-            Write::Complete(_) => None,
         }
     }
 }

@@ -2,11 +2,12 @@
 //! executor blocks its thread, and gives back claims whose answer never arrived. Also says whether INSERTs shall notify.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use longshore_queue::{Fate, Held, LastOf, Requeue, Result, fates, forgotten, idle, requeue};
+use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use crate::Stop;
@@ -23,6 +24,9 @@ const YOUNG: Duration = Duration::from_millis(500);
 /// So long a claim whose answer failed is looked for: after it the server has ended the statement, and whatever it
 /// claimed is found by its age.
 const UNANSWERED_MAX: Duration = Duration::from_secs(15);
+
+/// Threads of executors that did nothing small for so long are blocked, all of them.
+const BLOCKED: Duration = Duration::from_secs(5);
 
 /// Attempts looked up by one statement.
 const LOOK_MAX: usize = 1000;
@@ -42,16 +46,21 @@ pub(crate) struct Watcher {
     /// When forgotten claims were last looked for, and whether some are still to be given back.
     reconciled: Instant,
     unfinished: bool,
+    executors: Handle,
+    /// When the threads of executors have last done something small.
+    turned: Arc<Mutex<Instant>>,
 }
 
 impl Watcher {
-    pub(crate) fn new(fleet: &Arc<Fleet>) -> Self {
+    pub(crate) fn new(fleet: &Arc<Fleet>, executors: Handle) -> Self {
         Self {
             fleet: Arc::clone(fleet),
             link: Link::new(&fleet.connect, "watch"),
             asked: None,
             reconciled: Instant::now(),
             unfinished: false,
+            executors,
+            turned: Arc::new(Mutex::new(Instant::now())),
         }
     }
 
@@ -67,12 +76,34 @@ impl Watcher {
             for lane in &self.fleet.lanes {
                 lane.show();
             }
+            self.watch_threads();
             let wakes = self.fleet.wakes.swap(0, Ordering::Relaxed);
             let rate = wakes as f64 / measured.elapsed().as_secs_f64();
             measured = Instant::now();
             self.turn(told, rate as u64).await.ok();
         }
         self.link.close().await;
+    }
+
+    /// Notices that executors block all their threads: what has not begun goes back, and nothing is claimed meanwhile.
+    fn watch_threads(&self) {
+        let still = self.turned.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+        let blocked = still > BLOCKED;
+        if self.fleet.blocked.swap(blocked, Ordering::AcqRel) != blocked {
+            if blocked {
+                tracing::error!("executors block all their threads: nothing is claimed until one is free");
+            } else {
+                tracing::info!("executors have a thread again");
+            }
+        }
+        if blocked {
+            let waiting: Vec<_> = self.fleet.attempts().values().cloned().collect();
+            for attempt in waiting {
+                attempt.release_if_waiting(&self.fleet.settled);
+            }
+        }
+        let turned = Arc::clone(&self.turned);
+        self.executors.spawn(async move { *turned.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() });
     }
 
     /// One round. The first error ends it: in a read-only database some of it would work, and the log would say in turn
@@ -139,7 +170,9 @@ impl Watcher {
                 })
                 .collect();
             let done = step!(self.link, db => requeue(db, &back, &LastOf::default()))?;
-            tracing::info!(claim_token = %claim.claim_token, tasks = done.len(), "a claim whose answer was lost is given back");
+            if !done.is_empty() {
+                tracing::info!(claim_token = %claim.claim_token, tasks = done.len(), "a claim whose answer was lost is given back");
+            }
             let held: Vec<Held> = back.iter().map(|back| back.held).collect();
             let fates = step!(self.link, db => fates(db, &held))?;
             if !fates.iter().any(|(_, fate)| matches!(fate, Fate::Held | Fate::Terminating)) {

@@ -13,7 +13,7 @@ const COMPACTED: &str = "week -3: Seal\nweek -3: Count 5000\nweek -3: Copy 5000\
 
 #[tokio::test]
 async fn a_finished_range_takes_at_most_one_and_a_half_times_its_rows_and_keeps_its_content() {
-    let Some((db, _)) = database().await else { return };
+    let (db, _) = database().await;
     run(&db, FINISHED).await;
     run(&db, "VACUUM ANALYZE tasks").await;
     let (before, before_bytes) = (content(&db).await, table_bytes(&db).await.unwrap()[1].clone());
@@ -33,7 +33,7 @@ async fn a_finished_range_takes_at_most_one_and_a_half_times_its_rows_and_keeps_
 
 #[tokio::test]
 async fn after_a_swap_claims_walk_the_index_and_ended_tasks_are_found_by_key() {
-    let Some((db, _)) = database().await else { return };
+    let (db, _) = database().await;
     run(&db, FINISHED).await;
     upkeep(&db, YEAR).await;
     let mut connection = db.acquire().await.unwrap();
@@ -66,7 +66,7 @@ async fn after_a_swap_claims_walk_the_index_and_ended_tasks_are_found_by_key() {
 
 #[tokio::test]
 async fn a_snapshot_older_than_the_copy_sees_every_row_at_every_step_and_delays_the_swap() {
-    let Some((db, options)) = database().await else { return };
+    let (db, options) = database().await;
     run(&db, FINISHED).await;
     let before = content(&db).await;
     let mut old = PgConnection::connect_with(&options).await.unwrap();
@@ -98,7 +98,7 @@ async fn a_snapshot_older_than_the_copy_sees_every_row_at_every_step_and_delays_
 
 #[tokio::test]
 async fn a_snapshot_that_has_read_the_tasks_delays_the_swap_by_its_lock() {
-    let Some((db, options)) = database().await else { return };
+    let (db, options) = database().await;
     run(&db, FINISHED).await;
     upkeep_until(&db, YEAR, "week -2: Drop").await;
     let mut reader = PgConnection::connect_with(&options).await.unwrap();
@@ -112,7 +112,7 @@ async fn a_snapshot_that_has_read_the_tasks_delays_the_swap_by_its_lock() {
 
 #[tokio::test]
 async fn a_task_changed_or_deleted_by_hand_during_the_copy_is_not_brought_back() {
-    let Some((db, _)) = database().await else { return };
+    let (db, _) = database().await;
     run(&db, FINISHED).await;
     upkeep_until(&db, YEAR, "week -2: Drop").await;
     run(&db, "DELETE FROM tasks WHERE task_id IN (SELECT task_id FROM tasks LIMIT 1)").await;
@@ -126,7 +126,7 @@ async fn a_task_changed_or_deleted_by_hand_during_the_copy_is_not_brought_back()
 
 #[tokio::test]
 async fn whoever_dies_before_or_after_any_step_leaves_the_rest_to_the_next() {
-    let Some((db, options)) = database().await else { return };
+    let (db, options) = database().await;
     run(&db, FINISHED).await;
     // two batches, so that a copy is also left half made
     run(&db, "SELECT test_finish(6000, date_trunc('week', now(), 'UTC') - interval '20 days', 'failure')").await;
@@ -141,10 +141,11 @@ async fn whoever_dies_before_or_after_any_step_leaves_the_rest_to_the_next() {
         while number(&db, "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = current_database()").await > 0 {}
         let (action, second) = step(&mut PgConnection::connect_with(&options).await.unwrap(), YEAR).await;
         assert_eq!(content(&db).await, before);
-        if matches!(action, UpkeepAction::Wait | UpkeepAction::Blocked) || first.ends_with("Blocked") {
+        // what waits or is blocked, for autovacuum or another test, is tried again
+        if matches!(action, UpkeepAction::Wait | UpkeepAction::Blocked) {
             continue;
         }
-        assert_eq!(first, second);
+        assert!(first == second || first.contains("Wait") || first.contains("Blocked"), "{first}, then {second}");
         if action == UpkeepAction::Nothing {
             break;
         }
@@ -156,7 +157,7 @@ async fn whoever_dies_before_or_after_any_step_leaves_the_rest_to_the_next() {
 
 #[tokio::test]
 async fn two_installations_in_one_database_leave_each_other_alone() {
-    let Some((db, options)) = database().await else { return };
+    let (db, options) = database().await;
     let mut pools = vec![];
     for (schema, create) in [("one", "CREATE SCHEMA one"), ("two", "CREATE SCHEMA two")] {
         run(&db, create).await;

@@ -4,7 +4,7 @@ use crate::support::*;
 
 #[tokio::test]
 async fn a_range_goes_when_all_of_it_has_expired() {
-    let Some((db, _)) = database().await else { return };
+    let (db, _) = database().await;
     run(&db, "SELECT test_age(6)").await;
     run(&db, "SELECT test_finish(100, date_trunc('week', now(), 'UTC') - interval '41 days')").await;
     run(&db, "SELECT test_finish(10, date_trunc('week', now(), 'UTC') - interval '41 days', 'failure')").await;
@@ -20,7 +20,7 @@ async fn a_range_goes_when_all_of_it_has_expired() {
 
 #[tokio::test]
 async fn each_outcome_is_kept_for_its_own_time() {
-    let Some((db, _)) = database().await else { return };
+    let (db, _) = database().await;
     run(&db, "SELECT test_age(6)").await;
     for (result, sql) in [
         ("success", "SELECT test_finish(100, date_trunc('week', now(), 'UTC') - interval '41 days', 'success')"),
@@ -47,7 +47,7 @@ async fn each_outcome_is_kept_for_its_own_time() {
 
 #[tokio::test]
 async fn a_task_that_has_not_ended_is_never_deleted() {
-    let Some((db, _)) = database().await else { return };
+    let (db, _) = database().await;
     run(&db, "SELECT test_age(6)").await;
     run(&db, "SELECT test_finish(100, date_trunc('week', now(), 'UTC') - interval '41 days')").await;
     run(
@@ -77,7 +77,7 @@ async fn a_task_that_has_not_ended_is_never_deleted() {
 
 #[tokio::test]
 async fn a_task_requeued_by_hand_after_the_count_is_kept() {
-    let Some((db, _)) = database().await else { return };
+    let (db, _) = database().await;
     run(&db, "SELECT test_age(6)").await;
     run(&db, "SELECT test_finish(100, date_trunc('week', now(), 'UTC') - interval '41 days')").await;
     upkeep_until(&db, MONTH, "week -5: Count").await;
@@ -91,7 +91,7 @@ async fn a_task_requeued_by_hand_after_the_count_is_kept() {
 
 #[tokio::test]
 async fn few_expired_rows_among_many_are_deleted_one_by_one_also_while_one_is_locked() {
-    let Some((db, _)) = database().await else { return };
+    let (db, _) = database().await;
     run(&db, "SELECT test_age(6)").await;
     run(&db, "SELECT test_finish(1000, date_trunc('week', now(), 'UTC') - interval '41 days')").await;
     run(&db, "SELECT test_finish(10, date_trunc('week', now(), 'UTC') - interval '41 days', 'failure')").await;
@@ -105,7 +105,7 @@ async fn few_expired_rows_among_many_are_deleted_one_by_one_also_while_one_is_lo
 
 #[tokio::test]
 async fn an_id_older_than_every_range_is_refused_by_name_after_a_drop_too() {
-    let Some((db, _)) = database().await else { return };
+    let (db, _) = database().await;
     run(&db, "SELECT test_age(6)").await;
     upkeep(&db, MONTH).await;
     assert_eq!(

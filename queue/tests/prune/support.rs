@@ -3,9 +3,9 @@
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use longshore_queue::{Retention, UpkeepAction, upkeep_step};
+use longshore_queue::{Leadership, Retention, UpkeepAction, upkeep_step};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgExecutor, PgPool};
+use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
 pub(crate) const LEADER: Uuid = Uuid::from_u128(0x11111111_1111_4111_8111_111111111111);
@@ -20,27 +20,16 @@ pub(crate) const fn days(success: u64, other: u64) -> Retention {
     Retention { success: Duration::from_secs(success * 86_400), other: Duration::from_secs(other * 86_400) }
 }
 
-/// A new database with the schema, whose active instance is [`LEADER`] of epoch 1, and how to reach it; or `None`, said
-/// on stderr, where LONGSHORE_TEST_URL (of a superuser) is not set.
-pub(crate) async fn database() -> Option<(PgPool, PgConnectOptions)> {
-    let Ok(url) = std::env::var("LONGSHORE_TEST_URL") else {
-        eprintln!("skipped: LONGSHORE_TEST_URL is not set");
-        return None;
-    };
-    let server = PgConnectOptions::from_str(&url).unwrap();
-    let thread = std::thread::current();
-    let mut name = format!("prune_{}", thread.name().unwrap().replace("::", "_"));
-    name.truncate(63);
-    let mut connection = PgConnection::connect_with(&server).await.unwrap();
-    for sql in
-        [format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"), format!("CREATE DATABASE {name} TEMPLATE template0")]
-    {
-        sqlx::query(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
-    }
-    let options = server.database(&name);
+/// What proves its lead.
+pub(crate) const ACTIVE: Leadership = Leadership { identity: LEADER, epoch: 1 };
+
+/// A new database with the schema, whose active instance is [`LEADER`] of epoch 1, and how to reach it.
+pub(crate) async fn database() -> (PgPool, PgConnectOptions) {
+    let database = crate::harness::empty_database().await;
+    let options = PgConnectOptions::from_str(&database.url).unwrap();
     let pool = PgPoolOptions::new().max_connections(8).connect_with(options.clone()).await.unwrap();
     install(&pool).await;
-    Some((pool, options))
+    (pool, options)
 }
 
 /// Applies the schema to the first schema of the search path.
@@ -83,7 +72,7 @@ pub(crate) async fn content(db: impl PgExecutor<'_>) -> (String, String, String,
 
 /// Takes one step and tells it: the week counted from this one, the step, the tasks.
 pub(crate) async fn step(db: impl PgExecutor<'_>, retention: Retention) -> (UpkeepAction, String) {
-    let step = upkeep_step(db, LEADER, 1, retention).await.unwrap();
+    let step = upkeep_step(db, ACTIVE, retention).await.unwrap();
     let week = match step.partition.as_deref() {
         Some(name) if name.starts_with('w') => {
             let first_day = chrono::NaiveDate::parse_from_str(&name[1..], "%Y%m%d").unwrap();

@@ -10,11 +10,12 @@ use crate::support::Database;
 pub(crate) async fn install(database: &Database) {
     for statement in [
         "CREATE TABLE history (number bigint GENERATED ALWAYS AS IDENTITY, at timestamptz, task_id uuid,
-            before task_status, after task_status, attempt smallint)",
+            before task_status, after task_status, attempt smallint, rescued boolean)",
         "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $note$
          BEGIN
-            INSERT INTO public.history (at, task_id, before, after, attempt)
-            VALUES (clock_timestamp(), NEW.task_id, OLD.status, NEW.status, NEW.attempt);
+            INSERT INTO public.history (at, task_id, before, after, attempt, rescued)
+            VALUES (clock_timestamp(), NEW.task_id, OLD.status, NEW.status, NEW.attempt,
+                NEW.status = 'queued' AND NEW.result_reason = 'worker_died');
             RETURN NULL;
          END $note$",
         "CREATE TRIGGER note AFTER UPDATE ON tasks FOR EACH ROW
@@ -43,7 +44,8 @@ const FAULTS: [(&str, &str); 7] = [
             FROM history) AS steps
         WHERE after = 'running' AND attempt <> last + 1 OR after <> 'running' AND attempt NOT IN (last, last - 1)"),
     ("a session is idle in a transaction", "SELECT format('%s: %s', application_name, query) FROM pg_stat_activity
-        WHERE datname = current_database() AND state LIKE 'idle in transaction%'"),
+        WHERE datname = current_database() AND state LIKE 'idle in transaction%'
+            AND state_change < now() - interval '2 seconds'"),
 ];
 
 impl Rig {

@@ -1,6 +1,7 @@
 //! The connection is cut before, at and after the COMMIT of a statement.
 
 use serde_json::json;
+use sqlx::{AssertSqlSafe, Executor};
 
 use crate::proxy::{Cut, Proxy, Statement};
 use crate::rig::{Process, Rig, Setup};
@@ -76,4 +77,25 @@ pub(crate) async fn retries_cut_at_every_point_burn_no_further_attempt() {
     let twice: bool = rig.database.value("SELECT bool_and(attempt = 2) FROM tasks").await;
     assert!(twice, "a retry was counted twice");
     assert!(rig.beginnings().values().all(|times| *times == 2));
+}
+
+pub(crate) async fn a_lost_claim_with_a_task_that_somebody_locks_is_given_back_whole() {
+    let rig = Rig::new().await;
+    let proxy = Proxy::start(&rig.database);
+    proxy.strike(Statement::Claim, [Cut::Unanswered]);
+    let tasks = rig.insert_work(2, 10).await;
+    // locked as soon as it is claimed, and for longer than the worker looks for it
+    let mut producer = rig.database.conn().await;
+    let lock = format!("BEGIN; SELECT FROM tasks WHERE task_id = '{}' FOR UPDATE", tasks[1]);
+    let url = Some(proxy.url(&rig.database));
+    let _worker = rig.start(Setup { url, ..Setup::default() });
+    rig.database.until("SELECT count(*) = 2 FROM tasks WHERE status = 'running'").await;
+    producer.execute(AssertSqlSafe(lock)).await.unwrap();
+    rig.database.until("SELECT count(*) = 1 FROM tasks WHERE status = 'complete'").await;
+    rig.database.until("SELECT clock_timestamp() > max(at) + interval '4 s' FROM history").await;
+    let open: i64 = rig.database.value("SELECT count(*) FROM claims").await;
+    assert_eq!(open, 1, "the locked task is in no claim any more");
+    producer.execute("COMMIT").await.unwrap();
+    rig.judge(&tasks).await;
+    assert!(rig.beginnings().values().all(|times| *times == 1));
 }

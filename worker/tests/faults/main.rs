@@ -9,16 +9,23 @@
 mod support;
 
 mod audit;
+mod chaos;
 mod cuts;
+mod executors;
+mod health;
 mod killed;
+mod leader;
+mod notices;
 mod outage;
 mod pooler;
+mod poor;
 mod program;
 mod proxy;
 mod rig;
 mod shutdown;
 mod tally;
 mod termination;
+mod versions;
 mod wire;
 
 use std::process::ExitCode;
@@ -29,8 +36,8 @@ use libtest_mimic::{Arguments, Trial};
 /// Stories wait much more than they compute: more of them run at once than there are cores.
 const AT_ONCE: usize = 8;
 
-/// No story takes longer, whatever hangs.
-const STORY_MAX: Duration = Duration::from_secs(150);
+/// No story takes longer than this and the time for which faults are thrown at random, whatever hangs.
+const STORY_MAX: Duration = Duration::from_secs(120);
 
 macro_rules! stories {
     ($($theme:ident: $($name:ident),+;)+) => {
@@ -43,10 +50,12 @@ fn main() -> ExitCode {
         return program::run();
     }
     let stories = stories![
+        chaos: faults_at_random_lose_nothing_and_double_nothing;
         killed: a_killed_workers_tasks_run_again_and_no_other_is_disturbed,
             a_worker_stopped_past_its_lease_is_refused_and_its_executor_told,
             a_worker_that_claims_again_what_it_lost_keeps_the_new_attempt_apart_from_the_old;
         cuts: claims_cut_at_every_point_lose_nothing, completions_cut_at_every_point_are_recorded_once,
+            a_lost_claim_with_a_task_that_somebody_locks_is_given_back_whole,
             messages_cut_at_every_point_stay_gap_free, retries_cut_at_every_point_burn_no_further_attempt;
         outage: a_database_away_longer_than_a_lease_costs_no_healthy_worker_its_task,
             killed_postgres_loses_no_acknowledged_insert_and_doubles_no_completion;
@@ -59,6 +68,20 @@ fn main() -> ExitCode {
         termination: a_running_tasks_executor_is_told_by_notification,
             a_running_tasks_executor_is_told_within_two_seconds_by_polling,
             a_terminated_task_whose_executor_fails_or_dies_is_not_run_again;
+        executors: one_that_blocks_its_thread_is_given_up_and_its_slot_replaced,
+            blocked_threads_hold_up_no_task_that_another_worker_can_do,
+            one_that_ignores_its_time_is_dropped_after_its_grace, one_that_panics_ends_its_attempt_alone,
+            programs_that_flood_print_garbage_and_fork_end_alone, a_killed_worker_takes_its_programs_along;
+        poor: a_slow_database_costs_no_lease, a_half_open_heartbeat_costs_no_lease,
+            half_open_links_of_all_loops_are_got_over, a_read_only_database_is_waited_for, a_full_disk_is_waited_for,
+            a_server_out_of_connections_is_waited_for;
+        notices: with_notify_off_tasks_are_found_by_polling,
+            a_listener_that_is_ended_comes_back_and_polling_goes_on, a_listener_that_is_half_open_holds_nothing_up;
+        leader: a_killed_leader_is_replaced_within_its_lease_and_a_second,
+            a_leader_that_is_told_to_end_gives_the_lead_up,
+            a_leader_stopped_past_its_lease_changes_nothing_when_it_wakes;
+        health: a_worker_answers_for_its_life_its_readiness_and_its_metrics;
+        versions: an_older_worker_goes_on_while_and_after_the_schema_moves_on;
     ];
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(AT_ONCE);
@@ -69,7 +92,8 @@ fn story<F: Future<Output = ()> + 'static>(name: &str, story: fn() -> F) -> Tria
     Trial::test(name, move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            tokio::time::timeout(STORY_MAX, story()).await.map_err(|_| format!("took longer than {STORY_MAX:?}").into())
+            let limit = STORY_MAX + chaos::duration();
+            tokio::time::timeout(limit, story()).await.map_err(|_| format!("took longer than {limit:?}").into())
         })
     })
 }

@@ -16,7 +16,7 @@ use crate::tally::Pen;
 const TALLY: &str = "LONGSHORE_FAULTS_TALLY";
 
 /// The actions that it has executors for.
-pub(crate) const ACTIONS: [&str; 1] = ["work"];
+pub(crate) const ACTIONS: [&str; 5] = ["work", "panic", "panic_at_once", "panic_when_dropped", "block"];
 
 pub(crate) fn is_asked_for() -> bool {
     std::env::var_os(TALLY).is_some()
@@ -33,8 +33,13 @@ pub(crate) fn run() -> ExitCode {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
     let pen = Arc::new(Pen::new(Path::new(&std::env::var_os(TALLY).expect("asked for"))));
     let config = Config::load(None).expect("a configuration");
-    let worker =
-        Worker::new(config).metrics(metrics::install().expect("the only recorder")).executor("work", Work(pen));
+    let worker = Worker::new(config)
+        .metrics(metrics::install().expect("the only recorder"))
+        .executor("work", Work(Arc::clone(&pen)))
+        .executor("panic", panic)
+        .executor("panic_at_once", panic_at_once)
+        .executor("panic_when_dropped", panic_when_dropped)
+        .executor("block", Block(pen));
     match worker.run() {
         Ok(ended) => ExitCode::from(ended.exit_code()),
         Err(error) => {
@@ -94,6 +99,44 @@ impl Executor for Work {
                 () if told.echo => Outcome::success_with(task.payload.clone()),
                 () => Outcome::success(),
             }
+        })
+    }
+}
+
+fn panic<'a>(_: &'a Context) -> Execution<'a> {
+    Box::pin(async {
+        tokio::task::yield_now().await;
+        panic!("told to panic")
+    })
+}
+
+fn panic_at_once<'a>(_: &'a Context) -> Execution<'a> {
+    panic!("at once")
+}
+
+fn panic_when_dropped<'a>(_: &'a Context) -> Execution<'a> {
+    struct Trap;
+    impl Drop for Trap {
+        fn drop(&mut self) {
+            panic!("dropped")
+        }
+    }
+    Box::pin(async {
+        let _trap = Trap;
+        std::future::pending().await
+    })
+}
+
+/// Blocks its thread for longer than any story takes.
+struct Block(Arc<Pen>);
+
+impl Executor for Block {
+    fn execute<'a>(&'a self, context: &'a Context) -> Execution<'a> {
+        Box::pin(async move {
+            self.0.write("block", context.task().task_id, context.task().attempt);
+            std::thread::sleep(Duration::from_secs(600));
+            self.0.write("unblock", context.task().task_id, context.task().attempt);
+            Outcome::success()
         })
     }
 }

@@ -72,8 +72,8 @@ pub(crate) struct Proxy {
 struct Shared {
     target: u16,
     weather: watch::Sender<Weather>,
-    /// Whose existing connections hang from here on: the count only grows, a connection looks at the newest entry.
-    frozen: watch::Sender<(u64, String)>,
+    /// How often the connections of an application name were frozen.
+    frozen: watch::Sender<HashMap<String, u64>>,
     planned: Mutex<HashMap<Statement, VecDeque<Cut>>>,
     struck: Mutex<HashMap<(Statement, Cut), u64>>,
 }
@@ -86,7 +86,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             target,
             weather: watch::Sender::new(Weather::Clear),
-            frozen: watch::Sender::new((0, String::new())),
+            frozen: watch::Sender::new(HashMap::new()),
             planned: Mutex::default(),
             struck: Mutex::default(),
         });
@@ -125,6 +125,12 @@ impl Proxy {
         self.shared.struck.lock().unwrap().get(&(statement, cut)).copied().unwrap_or_default()
     }
 
+    /// Nothing more is broken.
+    pub(crate) fn clear(&self) {
+        self.weather(Weather::Clear);
+        self.shared.planned.lock().unwrap().clear();
+    }
+
     /// How many strikes are still to come.
     pub(crate) fn outstanding(&self) -> usize {
         self.shared.planned.lock().unwrap().values().map(VecDeque::len).sum()
@@ -136,7 +142,7 @@ impl Proxy {
 
     /// The connections there are of this application name hang from here on; new ones work.
     pub(crate) fn freeze(&self, application: &str) {
-        self.shared.frozen.send_modify(|frozen| *frozen = (frozen.0 + 1, application.to_owned()));
+        self.shared.frozen.send_modify(|frozen| *frozen.entry(application.to_owned()).or_default() += 1);
     }
 }
 
@@ -174,7 +180,8 @@ async fn converse(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
     let (from_server, to_server) = server.into_split();
     let stage = watch::Sender::new(Stage::Passing);
     let mut frozen = shared.frozen.subscribe();
-    let since = frozen.borrow().0;
+    let times = |frozen: &HashMap<String, u64>| frozen.get(&application).copied().unwrap_or_default();
+    let since = times(&frozen.borrow());
     let mut talk = std::pin::pin!(async {
         tokio::select! {
             done = ask(BufReader::new(from_client), to_server, &stage, shared) => done,
@@ -183,7 +190,7 @@ async fn converse(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
     });
     tokio::select! {
         biased;
-        _ = frozen.wait_for(|(count, name)| *count > since && *name == application) => {}
+        _ = frozen.wait_for(|frozen| times(frozen) > since) => {}
         done = &mut talk => return done,
     }
     // half open: both ends are kept, and nothing passes

@@ -119,8 +119,23 @@ impl Rig {
             .env("DATABASE_URL", url.unwrap_or_else(|| self.database.url.clone()))
             .env("LONGSHORE_CONFIG", config)
             .env_remove("RUST_LOG")
-            .env("NO_COLOR", "1");
+            .env("NO_COLOR", "1")
+            // what every process below it inherits, and nobody else has
+            .env("HOME", &self.folder);
         Process::start(name, command)
+    }
+
+    /// The workers of this story that still run, and what they have started, as far as it shows its environment.
+    pub(crate) fn processes(&self) -> Vec<String> {
+        let mark = format!("HOME={}", self.folder.display());
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
+        entries
+            .filter(|entry| {
+                let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+                environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
+            })
+            .map(|entry| std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default().replace('\0', " "))
+            .collect()
     }
 
     /// Inserts tasks as a producer does, and returns the ids that were acknowledged.

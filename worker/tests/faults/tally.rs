@@ -35,7 +35,6 @@ pub(crate) struct Event {
     pub(crate) task_id: Uuid,
     pub(crate) attempt: i16,
     pub(crate) pid: u32,
-    pub(crate) at_ms: u64,
 }
 
 impl Rig {
@@ -44,7 +43,7 @@ impl Rig {
         let text = std::fs::read_to_string(self.path("tally")).unwrap_or_default();
         text.lines()
             .map(|line| {
-                let [event, task_id, attempt, pid, at_ms] = line.split(' ').collect::<Vec<_>>()[..] else {
+                let [event, task_id, attempt, pid, _at_ms] = line.split(' ').collect::<Vec<_>>()[..] else {
                     panic!("not a line of the tally: {line:?}")
                 };
                 Event {
@@ -52,7 +51,6 @@ impl Rig {
                     task_id: task_id.parse().unwrap(),
                     attempt: attempt.parse().unwrap(),
                     pid: pid.parse().unwrap(),
-                    at_ms: at_ms.parse().unwrap(),
                 }
             })
             .collect()

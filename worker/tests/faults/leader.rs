@@ -1,0 +1,67 @@
+//! The active instance is killed, or stopped for longer than its lease.
+
+use std::time::{Duration, Instant};
+
+use longshore_postgres::Signal;
+
+use crate::rig::{Process, Rig, Setup};
+
+/// What DESIGN promises beyond the lease.
+const TAKEOVER: Duration = Duration::from_secs(1);
+
+/// The lease of these workers, and what the machine may take on top where it is busy.
+const LEASE: Duration = Duration::from_secs(3);
+const BUSY: Duration = Duration::from_millis(500);
+
+fn start(rig: &Rig, name: &'static str) -> Process {
+    let worker = "heartbeat = \"500ms\"\nlease = \"3s\"".to_owned();
+    rig.start(Setup { name, binary: true, worker, ..Setup::default() })
+}
+
+async fn three(rig: &Rig) -> (Process, [Process; 2]) {
+    let leader = start(rig, "leader");
+    leader.says("is the active instance").await;
+    let others = [start(rig, "one"), start(rig, "two")];
+    for other in &others {
+        other.works().await;
+    }
+    (leader, others)
+}
+
+fn leads(epoch: u8) -> String {
+    format!("SELECT epoch = {epoch} AND lease_expires_at > now() FROM active_instance")
+}
+
+pub(crate) async fn a_killed_leader_is_replaced_within_its_lease_and_a_second() {
+    let rig = Rig::new().await;
+    let (mut leader, _others) = three(&rig).await;
+    leader.kill();
+    let killed = Instant::now();
+    rig.database.until(&leads(2)).await;
+    println!("figure: takeover from a killed leader {:?} at a lease of {LEASE:?}", killed.elapsed());
+    assert!(killed.elapsed() < LEASE + TAKEOVER + BUSY, "{:?}", killed.elapsed());
+}
+
+pub(crate) async fn a_leader_that_is_told_to_end_gives_the_lead_up() {
+    let rig = Rig::new().await;
+    let (mut leader, _others) = three(&rig).await;
+    leader.signal(Signal::TERM);
+    assert_eq!(leader.ended().await.code(), Some(0));
+    rig.database.until(&leads(2)).await;
+}
+
+pub(crate) async fn a_leader_stopped_past_its_lease_changes_nothing_when_it_wakes() {
+    let rig = Rig::new().await;
+    let (leader, others) = three(&rig).await;
+    leader.signal(Signal::STOP);
+    rig.database.until(&leads(2)).await;
+    // a dead worker's claim, which only the new leader may act on: the old one would do so when it wakes
+    leader.signal(Signal::CONT);
+    leader.says("another worker is the active instance").await;
+    let same: bool = rig.database.value(&leads(2)).await;
+    assert!(same, "the lead changed again");
+    assert_eq!(others.iter().map(|other| other.said("is the active instance").len()).sum::<usize>(), 1);
+    assert_eq!(leader.said("tasks of dead workers are given back").len(), 0);
+    let (status, metrics) = leader.get("/metrics").await;
+    assert!(status == 200 && metrics.contains("longshore_leader 0"), "{metrics}");
+}
