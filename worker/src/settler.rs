@@ -144,13 +144,16 @@ impl Settler {
                     return Err(error);
                 }
             };
-            let sent: Vec<_> = self.numbered.drain(..some).collect();
-            locked.extend(sent.into_iter().filter(|(held, _)| waiting.contains(held)));
+            let sent = self.numbered.drain(..some);
+            if waiting.is_empty() {
+                continue;
+            }
+            locked.extend(sent.filter(|(held, _)| waiting.contains(held)));
             // what a task says later comes after what it said before
-            let later = std::mem::take(&mut self.numbered);
-            let (behind, later) = later.into_iter().partition(|(held, _)| waiting.contains(held));
+            let (behind, later): (Vec<_>, Vec<_>) =
+                self.numbered.drain(..).partition(|(held, _)| waiting.contains(held));
             self.numbered = later;
-            locked.extend::<Vec<_>>(behind);
+            locked.extend(behind);
         }
         if !locked.is_empty() {
             self.numbered = locked;

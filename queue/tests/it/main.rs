@@ -5,6 +5,7 @@
 mod support;
 
 mod contract;
+mod figures;
 mod leader;
 mod life;
 mod messages;

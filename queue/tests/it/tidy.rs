@@ -30,13 +30,20 @@ fn files(folder: &Path, extension: &str) -> Vec<(String, String)> {
     found
 }
 
-fn statements() -> Vec<(String, String)> {
+/// The statements of the crate, by name.
+pub(crate) fn statements() -> Vec<(String, String)> {
     files(&folder("src/sql"), "sql")
 }
 
 /// Without its comments.
 fn code(sql: &str) -> String {
     sql.lines().filter(|line| !line.trim_start().starts_with("--")).collect::<Vec<_>>().join("\n")
+}
+
+/// How many parameters a statement has.
+pub(crate) fn parameters(sql: &str) -> usize {
+    let code = code(sql);
+    (1..).take_while(|number| code.contains(&format!("${number}"))).count()
 }
 
 /// The names that are followed by a parenthesis.
@@ -76,8 +83,7 @@ fn every_statement_has_a_head_that_names_each_parameter() {
     for (name, sql) in statements() {
         let head: String = sql.lines().take_while(|line| line.starts_with("--")).collect();
         assert!(!head.is_empty(), "{name}.sql has no head");
-        let parameters = (1..).take_while(|n| code(&sql).contains(&format!("${n}"))).count();
-        for number in 1..=parameters {
+        for number in 1..=parameters(&sql) {
             assert!(head.contains(&format!("${number}")), "{name}.sql does not say what ${number} is");
         }
     }
