@@ -55,7 +55,6 @@ pub(crate) async fn a_leader_stopped_past_its_lease_changes_nothing_when_it_wake
     let (leader, others) = three(&rig).await;
     leader.signal(Signal::STOP);
     rig.database.until(&leads(2)).await;
-    // a dead worker's claim, which only the new leader may act on: the old one would do so when it wakes
     leader.signal(Signal::CONT);
     leader.says("another worker is the active instance").await;
     let same: bool = rig.database.value(&leads(2)).await;

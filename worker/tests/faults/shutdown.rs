@@ -6,7 +6,7 @@ use longshore_postgres::Signal;
 use serde_json::json;
 
 use crate::proxy::{Proxy, Weather};
-use crate::rig::{Process, Rig, Setup};
+use crate::rig::{Process, Rig, Setup, eventually};
 
 /// Tasks that run when it is told.
 const RUNNING: usize = 4;
@@ -79,6 +79,22 @@ pub(crate) async fn an_executor_that_ignores_the_shutdown_is_dropped_and_its_tas
     worker.signal(Signal::TERM);
     assert_eq!(worker.ended().await.code(), Some(10));
     given_back(&rig).await;
+}
+
+pub(crate) async fn running_programs_are_ended_and_their_tasks_given_back() {
+    let rig = Rig::new().await;
+    let sections = "[actions.sleep]\nexecutor = \"command\"\nargv = [\"sh\", \"-c\", \"sleep 600; true\"]\n".to_owned();
+    let mut worker = rig.start(Setup { binary: true, sections, ..Setup::default() });
+    rig.insert("sleep", (0..RUNNING).map(|_| json!({}))).await;
+    // the worker, and per task a shell and its child
+    eventually("the programs run", || rig.processes().len() == 1 + 2 * RUNNING).await;
+    worker.signal(Signal::TERM);
+    worker.says("draining").await;
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.ended().await.code(), Some(10));
+    eventually("no process is left", || rig.processes().is_empty()).await;
+    let back: i64 = rig.database.value("SELECT count(*) FROM tasks WHERE status = 'queued' AND attempt = 0").await;
+    assert_eq!(back, RUNNING as i64);
 }
 
 pub(crate) async fn a_worker_that_cannot_reach_the_database_ends_all_the_same() {
