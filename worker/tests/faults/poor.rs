@@ -132,6 +132,18 @@ pub(crate) async fn a_half_open_heartbeat_costs_no_lease() {
     let tasks = rig.insert_work(2, 22_000).await;
     rig.until_tallied("begin", 2).await;
     proxy.freeze("longshore heartbeat");
+    let (mut oldest, mut open) = (0.0_f64, true);
+    while open {
+        let age = "SELECT extract(epoch FROM now() - heartbeat_at)::float8 FROM workers WHERE name = 'half'";
+        oldest = oldest.max(rig.database.value(age).await);
+        open = rig.database.value("SELECT EXISTS (SELECT FROM tasks WHERE status <> 'complete')").await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    println!("figure: oldest heartbeat with a half-open link {oldest:.1} s");
+    assert!(
+        (7.0..13.0).contains(&oldest),
+        "{oldest}: it did not freeze, or was noticed when the lease was nearly over"
+    );
     rig.judge(&tasks).await;
     assert!(rig.beginnings().values().all(|times| *times == 1), "a healthy worker's task was rescued");
     assert_eq!(worker.said("connection=\"heartbeat\"").len(), 2, "{:?}", worker.said("heartbeat"));
