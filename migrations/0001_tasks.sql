@@ -103,16 +103,17 @@ CREATE TABLE tasks (
     max_attempts        task_max_attempts    NOT NULL DEFAULT 20,
     priority            task_priority        NOT NULL DEFAULT 5,
     run_at              task_run_at          NOT NULL DEFAULT now(),
-    -- the queue's, changed as the task runs
+    -- the queue's: written by the claim
     attempt             smallint             NOT NULL DEFAULT 0,
     retry               smallint             NOT NULL DEFAULT 0,
+    claim_token         uuid,
+    started_at          timestamptz,
+    -- and these again by the completion, so that it logs nothing of the above
     status              task_status          NOT NULL DEFAULT 'queued',
     result_status       task_result_status   NOT NULL DEFAULT 'incomplete',
     result_error_count  integer              NOT NULL DEFAULT 0,
     ready               boolean              GENERATED ALWAYS AS (status = 'queued') STORED,
     "terminate"         boolean              NOT NULL DEFAULT false,
-    claim_token         uuid,
-    started_at          timestamptz,
     updated             timestamptz,
     finished_at         timestamptz,
     "terminated"        timestamptz,

@@ -54,6 +54,11 @@ pub(crate) fn duration() -> Duration {
     Duration::from_secs(from_environment("LONGSHORE_CHAOS_SECONDS").unwrap_or(SECONDS))
 }
 
+/// What decides the choices of a run.
+pub(crate) fn seed() -> u64 {
+    from_environment("LONGSHORE_CHAOS_SEED").unwrap_or_else(|| fastrand::u64(..))
+}
+
 fn from_environment(name: &str) -> Option<u64> {
     std::env::var(name)
         .ok()
@@ -71,7 +76,7 @@ struct Chaos {
 }
 
 pub(crate) async fn faults_at_random_lose_nothing_and_double_nothing() {
-    let seed = from_environment("LONGSHORE_CHAOS_SEED").unwrap_or_else(|| fastrand::u64(..));
+    let seed = seed();
     println!("chaos: LONGSHORE_CHAOS_SEED={seed}");
     let server = own_server(&[("max_connections", "150")]);
     let rig = Rig::on(&server).await;

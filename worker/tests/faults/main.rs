@@ -13,6 +13,7 @@ mod chaos;
 mod cuts;
 mod executors;
 mod health;
+mod hostile;
 mod killed;
 mod leader;
 mod notices;
@@ -81,6 +82,7 @@ fn main() -> ExitCode {
             a_leader_that_is_told_to_end_gives_the_lead_up,
             a_leader_stopped_past_its_lease_changes_nothing_when_it_wakes;
         health: a_worker_answers_for_its_life_its_readiness_and_its_metrics;
+        hostile: any_row_that_is_accepted_ends_and_no_worker_is_harmed;
         versions: an_older_worker_goes_on_while_and_after_the_schema_moves_on;
     ];
     let mut arguments = Arguments::from_args();
