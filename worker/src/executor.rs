@@ -74,6 +74,9 @@ struct Messages {
 /// Messages of one task that wait in memory: beyond it, further ones are dropped and counted until some are recorded.
 const WAITING_MESSAGES_MAX_BYTES: usize = 1024 * 1024;
 
+/// Kept free of all but errors: a flood must not drown the message that says that there was one.
+const ERRORS_RESERVE_BYTES: usize = 64 * 1024;
+
 impl Context {
     /// A context for this attempt; `said` is sent the task's id when messages begin to wait.
     pub fn new(task: Task, timeout: Duration, said: UnboundedSender<Uuid>) -> Self {
@@ -96,7 +99,8 @@ impl Context {
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         let extra = message.extra.as_ref().map_or(0, |extra| extra.to_string().len());
         let bytes = message.message.len() + extra + 64;
-        if messages.bytes + bytes > WAITING_MESSAGES_MAX_BYTES {
+        let reserve = if message.error { 0 } else { ERRORS_RESERVE_BYTES };
+        if messages.bytes + bytes > WAITING_MESSAGES_MAX_BYTES - reserve {
             messages.dropped += 1;
             return;
         }

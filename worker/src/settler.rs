@@ -174,8 +174,10 @@ impl Settler {
         match step!(self.link, db => record(db, &held, &messages)) {
             Ok(recorded) => {
                 let recorded: HashSet<Uuid> = recorded.into_iter().collect();
-                self.recorded.increment(messages.iter().filter(|one| recorded.contains(&one.task_id)).count() as u64);
                 held.retain(|held| !recorded.contains(&held.task_id));
+                let rest = |one: &&NumberedMessage| held.iter().any(|held| held.task_id == one.task_id);
+                let missing = if held.is_empty() { 0 } else { messages.iter().filter(rest).count() };
+                self.recorded.increment((some - missing) as u64);
             }
             Err(error) if error.is_passing() => return Err(error),
             // sanitized text is never refused; if it is, the rest must not be held up by it
