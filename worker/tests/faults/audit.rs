@@ -32,9 +32,12 @@ const FAULTS: [(&str, &str); 7] = [
     ("a task ended more than once, or changed afterwards", "SELECT format('%s, %s times', task_id, count(*)) FROM history
         WHERE after IN ('complete', 'terminated') OR before IN ('complete', 'terminated')
         GROUP BY task_id HAVING count(*) > 1"),
-    ("a step was not legal", "SELECT format('%s: %s to %s', task_id, before, after) FROM history
+    ("a step was not legal", "SELECT format('%s: %s to %s', task_id, before, history.after) FROM history
         WHERE (before, after) NOT IN (('queued', 'running'), ('queued', 'terminated'), ('running', 'queued'),
-            ('running', 'complete'), ('running', 'terminating'), ('terminating', 'terminated'))"),
+            ('running', 'complete'), ('running', 'terminating'), ('terminating', 'terminated'))
+            -- a claimed duplicate ends before it starts
+            AND NOT (before = 'running' AND after = 'terminated' AND EXISTS (
+                SELECT FROM tasks WHERE tasks.task_id = history.task_id AND result_reason = 'duplicate'))"),
     ("a log has gaps", "SELECT format('%s has %s up to %s', task_id, count(*), max(sequence)) FROM result_message
         GROUP BY task_id HAVING count(*) <> max(sequence) OR min(sequence) <> 1"),
     ("attempts are out of bounds", "SELECT format('%s: %s of %s', task_id, attempt, max_attempts) FROM tasks
