@@ -135,10 +135,7 @@ pub(crate) async fn programs_that_flood_print_garbage_and_fork_end_alone() {
     assert!(began.elapsed() < Duration::from_secs(40));
 
     assert!(end(&rig, "flood").await.starts_with("complete failure timeout"), "{}", end(&rig, "flood").await);
-    // by its own limit, or by that on what waits to be recorded: which comes first is a matter of load
-    let limits = ["output is limited to", "messages were dropped"];
-    let flood = messages(&rig, "flood").await;
-    assert!(flood.iter().any(|message| limits.iter().any(|limit| message.contains(limit))), "{:?}", flood.last());
+    assert!(messages(&rig, "flood").await.iter().any(|message| message.contains("output is limited to")));
     assert_eq!(end(&rig, "not_utf8").await, "complete success");
     assert_eq!(messages(&rig, "not_utf8").await, ["ab\u{fffd}\u{fffd}cd", "\u{fffd}"]);
     assert_eq!(end(&rig, "nul").await, "complete success");
