@@ -71,29 +71,28 @@ impl Claimer {
     /// Claims until the worker drains. A claim under way is finished, so that nothing is claimed and forgotten.
     pub(crate) async fn run(mut self) {
         let mut backlog = false;
-        let mut before_sleep = false;
         let mut woken = false;
+        let mut behind = false;
         while self.fleet.phase() < Phase::Draining {
             self.fleet.vital.turn(self.number);
             let Some(room) = self.room(backlog).await else { continue };
-            let pass = self.resume.next(Instant::now(), before_sleep);
+            let pass = self.resume.next(Instant::now(), behind);
             let Ok((found, full)) = self.claim(pass, room).await else {
                 self.fleet.look.notify_one();
                 continue;
             };
             backlog = full;
-            before_sleep = !full;
-            if found > 0 || pass == Pass::Key {
-                woken &= found == 0;
+            behind = woken && found == 0 && pass == Pass::Key;
+            if full || behind {
                 continue;
             }
-            if woken {
+            if woken && found == 0 {
                 // what a long transaction inserted lies far behind the key
-                woken = false;
                 self.resume.hurry();
             }
-            if self.resume.next(Instant::now(), true) != Pass::Full {
-                woken = self.sleep().await;
+            woken = false;
+            if self.resume.next(Instant::now(), false) == Pass::Key {
+                woken = self.sleep(found > 0 || pass == Pass::Key).await;
             }
         }
         self.link.close().await;
@@ -202,10 +201,14 @@ impl Claimer {
         }
     }
 
-    /// Sleeps until something is inserted (true), or it is time to look anyway.
-    async fn sleep(&self) -> bool {
+    /// Sleeps until something is inserted (true), or it is time to look anyway: what `may` lie behind the key is looked
+    /// for before a long sleep.
+    async fn sleep(&self, may: bool) -> bool {
         let notified = self.fleet.notified.load(Ordering::Acquire);
-        let patience = if notified || !self.fleet.notify { self.lane.poll } else { BUSY_POLL.min(self.lane.poll) };
+        let mut patience = if notified || !self.fleet.notify { self.lane.poll } else { BUSY_POLL.min(self.lane.poll) };
+        if may {
+            patience = patience.min(self.resume.recent_in(Instant::now()));
+        }
         tokio::select! {
             () = self.lane.inserted.notified() => {
                 self.wakeups.notify.increment(1);

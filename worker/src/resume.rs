@@ -52,14 +52,19 @@ impl Resume {
         Self { key: [Key::START; PRIORITIES], cursor: None, recent_due: now, full_due: now, full_allowed: now }
     }
 
-    /// The pass whose turn it is; `before_sleep` asks for the last look before the worker sleeps.
-    pub(crate) fn next(&self, now: Instant, before_sleep: bool) -> Pass {
+    /// The pass whose turn it is; `behind` asks for one that looks behind the key.
+    pub(crate) fn next(&self, now: Instant, behind: bool) -> Pass {
         match &self.cursor {
             Some((pass, _)) => *pass,
             None if now >= self.full_due => Pass::Full,
-            None if before_sleep || now >= self.recent_due => Pass::Recent,
+            None if behind || now >= self.recent_due => Pass::Recent,
             None => Pass::Key,
         }
+    }
+
+    /// How long until the next look behind the key.
+    pub(crate) fn recent_in(&self, now: Instant) -> Duration {
+        self.recent_due.min(self.full_due).saturating_duration_since(now)
     }
 
     /// Where that pass begins.
