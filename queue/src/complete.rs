@@ -69,12 +69,28 @@ impl LastOf {
     }
 }
 
-/// Ends tasks; returns the ids of those that were ended. One that is missing was locked by somebody else at this moment
-/// (send it again) or is lost ([`fates`] tells). All or nothing is committed; sent twice, the second has no effect.
+/// What a completion does with a task that somebody else has locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Locked {
+    /// Waits for it, as long as the session's `lock_timeout` allows: the cheaper statement.
+    Wait,
+    /// Passes it over.
+    Skip,
+}
+
+/// Ends tasks, given by ascending id; returns the ids of those that were ended. One that is missing is lost, or with
+/// [`Locked::Skip`] was locked by somebody else at this moment ([`fates`] tells; send it again). All or nothing is
+/// committed; sent twice, the second has no effect.
 ///
 /// # Errors
-/// Those of the database; a result that Postgres cannot store refuses the whole batch.
-pub async fn complete(db: impl PgExecutor<'_>, completions: &[Completion], last: &LastOf) -> Result<Vec<Uuid>> {
+/// Those of the database; a result that Postgres cannot store refuses the whole batch. With [`Locked::Wait`] one that
+/// [`Error::is_lock_timeout`](crate::Error::is_lock_timeout).
+pub async fn complete(
+    db: impl PgExecutor<'_>,
+    completions: &[Completion],
+    last: &LastOf,
+    locked: Locked,
+) -> Result<Vec<Uuid>> {
     let mut task_ids = Vec::with_capacity(completions.len());
     let mut tokens = Vec::with_capacity(completions.len());
     let mut statuses = Vec::with_capacity(completions.len());
@@ -96,11 +112,12 @@ pub async fn complete(db: impl PgExecutor<'_>, completions: &[Completion], last:
         .bind(&last.tokens)
         .bind(&last.open)
         .bind(OUTPUT_IN_ROW_MAX_BYTES)
+        .bind(locked == Locked::Skip)
         .fetch_all(db)
         .await?)
 }
 
-/// Gives tasks back; returns the ids of those that were, as [`complete`] does.
+/// Gives tasks back; returns the ids of those that were, as [`complete`] does with [`Locked::Skip`].
 ///
 /// # Errors
 /// Those of the database.

@@ -17,6 +17,7 @@ pub struct Connect {
     options: PgConnectOptions,
     schema: String,
     pooled: bool,
+    lock_timeout: Duration,
 }
 
 impl std::fmt::Debug for Connect {
@@ -32,9 +33,12 @@ pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The client gives a connection up that has not answered for so long: a half-open link never says a word.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(12);
 
+/// How long a statement waits for a lock, where nothing else is said.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Settings of every session. The planner is left no choice but the index plans: left alone it chose a sequential scan,
 /// a hash join or a sort of the backlog in almost every state tried. jit is off because disabled plans look expensive.
-const SESSION: [(&str, &str); 15] = [
+const SESSION: [(&str, &str); 14] = [
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
     ("enable_hashjoin", "off"),
@@ -45,7 +49,6 @@ const SESSION: [(&str, &str); 15] = [
     ("jit", "off"),
     ("timezone", "UTC"),
     ("statement_timeout", "10s"),
-    ("lock_timeout", "5s"),
     ("idle_in_transaction_session_timeout", "5s"),
     ("tcp_keepalives_idle", "10"),
     ("tcp_keepalives_interval", "5"),
@@ -60,7 +63,13 @@ impl Connect {
     /// When the URL cannot be read; it is not shown.
     pub fn new(url: &str, schema: &str, pooled: bool) -> Result<Self> {
         let options = PgConnectOptions::from_str(url)?.disable_statement_logging();
-        Ok(Self { options, schema: schema.to_owned(), pooled })
+        Ok(Self { options, schema: schema.to_owned(), pooled, lock_timeout: LOCK_TIMEOUT })
+    }
+
+    /// The same, with sessions that wait for a lock no longer than this.
+    #[must_use]
+    pub fn waiting_for_locks(self, lock_timeout: Duration) -> Self {
+        Self { lock_timeout, ..self }
     }
 
     /// The schema of the tables.
@@ -79,23 +88,25 @@ impl Connect {
     /// [`Error::Pooler`] when the session is not this program's own although it should be.
     pub async fn session(&self, name: &str) -> Result<Session> {
         let options = self.options.clone().application_name(name);
+        let lock_timeout = format!("{}ms", self.lock_timeout.as_millis());
         let open = async {
             if self.pooled {
                 let options = options.statement_cache_capacity(0);
                 let conn = PgConnection::connect_with(&options).await?;
-                return Ok(Session { conn, pooled: true, schema: self.schema.clone() });
+                return Ok(Session { conn, pooled: true, schema: self.schema.clone(), lock_timeout });
             }
             let mark = Uuid::new_v4().to_string();
             let options = options
                 .options([("search_path", quoted(&self.schema)), ("longshore.session", mark.clone())])
-                .options(SESSION);
+                .options(SESSION)
+                .options([("lock_timeout", &lock_timeout)]);
             let mut conn = PgConnection::connect_with(&options).await.map_err(refused_options)?;
             let arrived: Option<String> =
                 sqlx::query_scalar("SELECT current_setting('longshore.session', true)").fetch_one(&mut conn).await?;
             if arrived.as_deref() != Some(mark.as_str()) {
                 return Err(Error::Pooler);
             }
-            Ok(Session { conn, pooled: false, schema: self.schema.clone() })
+            Ok(Session { conn, pooled: false, schema: self.schema.clone(), lock_timeout })
         };
         within(ANSWER_TIMEOUT, open).await
     }
@@ -153,6 +164,7 @@ pub struct Session {
     conn: PgConnection,
     pooled: bool,
     schema: String,
+    lock_timeout: String,
 }
 
 impl Session {
@@ -167,7 +179,11 @@ impl Session {
                     all
                 },
             );
-            let begin = format!("BEGIN; SET LOCAL search_path = {}; {settings}", quoted(&self.schema));
+            let begin = format!(
+                "BEGIN; SET LOCAL search_path = {}; {settings}SET LOCAL lock_timeout = '{}'",
+                quoted(&self.schema),
+                self.lock_timeout
+            );
             (&mut self.conn).execute(sqlx::AssertSqlSafe(begin)).await?;
         }
         Ok(SessionStep { session: self })

@@ -56,6 +56,11 @@ impl Error {
         }
     }
 
+    /// True when somebody else has held a lock for longer than this session waits for one.
+    pub fn is_lock_timeout(&self) -> bool {
+        self.sqlstate().is_some_and(|code| code == "55P03")
+    }
+
     /// The SQLSTATE, when the database gave one.
     pub fn sqlstate(&self) -> Option<String> {
         match self {

@@ -32,7 +32,8 @@ mod terminate;
 
 pub use claim::{ClaimRequest, Claimed, Key, Keys, PRIORITIES, claim, settle_unique};
 pub use complete::{
-    Completion, Fate, Forgotten, Held, LastOf, OUTPUT_IN_ROW_MAX_BYTES, Requeue, complete, fates, forgotten, requeue,
+    Completion, Fate, Forgotten, Held, LastOf, Locked, OUTPUT_IN_ROW_MAX_BYTES, Requeue, complete, fates, forgotten,
+    requeue,
 };
 pub use connect::{ANSWER_TIMEOUT, Connect, Db, STATEMENT_TIMEOUT, Session, SessionStep, within};
 pub use error::{Error, Result};

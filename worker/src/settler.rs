@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use longshore_queue::{
-    Completion, Error, Fate, Held, LastOf, NumberedMessage, Requeue, Result, ResultMessage, complete, fates,
-    last_messages, record, requeue,
+    Completion, Db, Error, Fate, Held, LastOf, Locked, NumberedMessage, Requeue, Result, ResultMessage, complete,
+    fates, last_messages, record, requeue,
 };
 use metrics::{Counter, counter};
 use uuid::Uuid;
@@ -32,6 +32,12 @@ const GATHERED: usize = 100;
 /// When a task is locked by somebody else, the next try comes after this.
 const LOCKED_PAUSE: Duration = Duration::from_millis(50);
 
+/// A completion waits for somebody else's lock no longer than this; then it goes on without the locked task.
+const LOCK_WAIT: Duration = Duration::from_millis(20);
+
+/// After one that had to, completions pass over what is locked for so long.
+const LOCK_MEMORY: Duration = Duration::from_secs(1);
+
 /// Messages written by one statement.
 const MESSAGES_MAX: usize = 1000;
 
@@ -47,6 +53,8 @@ pub(crate) struct Settler {
     numbered: Vec<(Held, NumberedMessage)>,
     /// Outcomes of tasks whose messages come first and could not be recorded in this turn.
     held_back: Vec<Verdict>,
+    /// When a completion last waited for a lock in vain.
+    locked: Option<Instant>,
     metrics: StatementMetrics,
     recorded: Counter,
 }
@@ -56,11 +64,12 @@ impl Settler {
         Self {
             fleet: Arc::clone(fleet),
             inbox,
-            link: Link::new(&fleet.connect, "settle"),
+            link: Link::new(&fleet.connect.clone().waiting_for_locks(LOCK_WAIT), "settle"),
             pending: Vec::new(),
             said: HashSet::new(),
             numbered: Vec::new(),
             held_back: Vec::new(),
+            locked: None,
             metrics: StatementMetrics::complete(),
             recorded: counter!("longshore_messages_recorded_total"),
         }
@@ -271,13 +280,19 @@ impl Settler {
     /// Sends one statement for a batch of one kind; the ids that it settled.
     async fn send(&mut self, batch: &[Verdict]) -> Result<Vec<Uuid>> {
         let last = self.last_of(batch);
-        let completions: Vec<Completion> = batch.iter().filter_map(|one| one.completion()).collect();
+        let mut completions: Vec<Completion> = batch.iter().filter_map(|one| one.completion()).collect();
+        completions.sort_unstable_by_key(|one| one.held.task_id);
         if completions.is_empty() {
             let requeues: Vec<Requeue> = batch.iter().filter_map(|one| one.requeue()).collect();
-            step!(self.link, db => requeue(db, &requeues, &last))
-        } else {
-            step!(self.link, db => complete(db, &completions, &last))
+            return step!(self.link, db => requeue(db, &requeues, &last));
         }
+        if self.locked.is_none_or(|locked| locked.elapsed() > LOCK_MEMORY) {
+            if let Some(done) = step!(self.link, db => complete_unlocked(db, &completions, &last))? {
+                return Ok(done);
+            }
+            self.locked = Some(Instant::now());
+        }
+        step!(self.link, db => complete(db, &completions, &last, Locked::Skip))
     }
 
     /// The claims of which this batch is all that is open.
@@ -370,5 +385,13 @@ impl Settler {
                 claims.remove(&attempt.claim_token);
             }
         }
+    }
+}
+
+/// Completes all, or none when somebody else holds one of them under a lock.
+async fn complete_unlocked(db: Db<'_>, completions: &[Completion], last: &LastOf) -> Result<Option<Vec<Uuid>>> {
+    match complete(db, completions, last, Locked::Wait).await {
+        Err(error) if error.is_lock_timeout() => Ok(None),
+        done => done.map(Some),
     }
 }

@@ -4,8 +4,8 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use longshore_queue::{
-    ClaimRequest, Completion, Held, LastOf, OUTPUT_IN_ROW_MAX_BYTES, Session, TaskResult, claim, complete, heartbeat,
-    insert_many, last_messages, record, register, requeue,
+    ClaimRequest, Completion, Held, LastOf, Locked, OUTPUT_IN_ROW_MAX_BYTES, Session, TaskResult, claim, complete,
+    heartbeat, insert_many, last_messages, record, register, requeue,
 };
 use sqlx::Connection;
 use uuid::Uuid;
@@ -63,16 +63,17 @@ fn arrays(held: &[Held]) -> String {
 }
 
 /// A completion of these in success, the last of their claim.
-fn completing(held: &[Held]) -> Statement {
+fn completing(held: &[Held], locked: Locked) -> Statement {
     let count = held.len();
     Statement {
         name: "complete",
         sql: include_str!("../../src/sql/complete.sql"),
         arguments: format!(
             "{}, array_fill('success'::text, '{{{count}}}'), array_fill(0, '{{{count}}}'),
-             array_fill(NULL::jsonb, '{{{count}}}'), '{{{}}}', '{{{count}}}', {OUTPUT_IN_ROW_MAX_BYTES}",
+             array_fill(NULL::jsonb, '{{{count}}}'), '{{{}}}', '{{{count}}}', {OUTPUT_IN_ROW_MAX_BYTES}, {}",
             arrays(held),
-            held[0].claim_token
+            held[0].claim_token,
+            locked == Locked::Skip
         ),
     }
 }
@@ -85,7 +86,8 @@ fn hot(held: &[Held]) -> Vec<Statement> {
     let ids = pair.split(", ").next().unwrap().to_owned();
     vec![
         claiming(BATCH, Uuid::new_v4()),
-        completing(held),
+        completing(held, Locked::Wait),
+        completing(held, Locked::Skip),
         one(
             "requeue",
             include_str!("../../src/sql/requeue.sql"),
@@ -162,7 +164,7 @@ async fn turn(session: &mut Session) -> (Cost, Cost) {
         .unwrap();
     assert_eq!(ids.len(), BATCH);
     let held: Vec<Held> = ids.into_iter().map(|task_id| Held { task_id, claim_token }).collect();
-    let completed = cost(session, &completing(&held)).await;
+    let completed = cost(session, &completing(&held, Locked::Wait)).await;
     assert_eq!((claimed.rows, completed.rows), (BATCH as i64, BATCH as i64));
     (claimed, completed)
 }
@@ -330,7 +332,7 @@ async fn a_batch_takes_two_statements_whatever_its_size_and_one_with_messages_fo
             send!(db => requeue(db, &[back(*first, true)], &LastOf::default()));
         } else {
             let completions: Vec<Completion> = rest.iter().copied().map(success).collect();
-            send!(db => complete(db, &completions, &last));
+            send!(db => complete(db, &completions, &last, Locked::Wait));
         }
         story.push(format!(
             "{count} tasks, {} messages each: {inserted} to insert, {} to work",

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use longshore_queue::{
-    Completion, Fate, Held, Key, LastOf, NewTask, Requeue, ResultStatus, TaskResult, fates, forgotten, insert_many,
-    read,
+    Completion, Fate, Held, Key, LastOf, Locked, NewTask, Requeue, ResultStatus, TaskResult, fates, forgotten,
+    insert_many, read,
 };
 use sqlx::Connection;
 use uuid::Uuid;
@@ -176,6 +176,7 @@ async fn a_task_that_somebody_holds_is_left_out_while_the_other_99_are_settled()
         let batch = actor.claim(100).await;
         let mut other = database.conn().await;
         let mut other = other.begin().await.unwrap();
+        actor.locked = Locked::Skip;
         sqlx::query("SELECT FROM tasks WHERE task_id = $1 FOR UPDATE")
             .bind(ids[42])
             .execute(&mut *other)
@@ -198,6 +199,25 @@ async fn a_task_that_somebody_holds_is_left_out_while_the_other_99_are_settled()
         assert_eq!(open_claims(&database).await, 0, "{step}");
         database.run("DELETE FROM tasks").await;
     }
+}
+
+#[tokio::test]
+async fn a_completion_that_waits_for_a_lock_ends_nothing_when_it_has_waited_long_enough() {
+    let database = database().await;
+    let ids = database.insert(&["free", "held"]).await;
+    let mut actor = Actor::enter(&database).await;
+    let batch = actor.claim(2).await;
+    actor.session =
+        database.connect.clone().waiting_for_locks(Duration::from_millis(20)).session("brief").await.unwrap();
+    let mut other = database.conn().await;
+    let mut other = other.begin().await.unwrap();
+    sqlx::query("SELECT FROM tasks WHERE task_id = $1 FOR UPDATE").bind(ids[1]).execute(&mut *other).await.unwrap();
+    let completions: Vec<Completion> = batch.held.iter().copied().map(success).collect();
+    let refused = actor.complete(&completions, &batch.last()).await.unwrap_err();
+    assert!(refused.is_lock_timeout() && refused.is_passing(), "{refused}");
+    assert_eq!(fate(&mut actor, batch.held[0]).await, Fate::Held);
+    other.rollback().await.unwrap();
+    assert_eq!(actor.succeed(&batch).await.len(), 2);
 }
 
 #[tokio::test]

@@ -119,16 +119,10 @@ const REFUSALS: &[Refusal] = &[
         .shown("the max UUID"),
     refusal("task_id", "'01890a5d-ac96-774b-8cce-b302099a8057'", CHECK, "task_id_is_recent", VERSION_7)
         .shown("a UUIDv7 of long ago"),
-    refusal("task_id", "task_id_floor(now() + interval '30 days')", CHECK, "task_id_is_a_uuidv7", VERSION_7)
+    refusal("task_id", "'01890a5d-ac96-0000-0000-000000000000'", CHECK, "task_id_is_a_uuidv7", VERSION_7)
         .shown("the bare time of one"),
-    refusal(
-        "task_id",
-        "overlay(overlay(task_id_floor(now() + interval '30 days')::text PLACING '7' FROM 15) PLACING '8' FROM 20)::uuid",
-        CHECK,
-        "task_id_is_not_from_the_future",
-        VERSION_7,
-    )
-    .shown("a UUIDv7 of next month"),
+    refusal("task_id", "task_id_floor(now() + interval '30 days')", CHECK, "task_id_is_not_from_the_future", VERSION_7)
+        .shown("a UUIDv7 of next month"),
     refusal("task_id", "'42'", TEXT, "", VERSION_7),
     refusal("created", "'infinity'", CHECK, "created_is_between_2000_and_2200", "leave it out"),
     refusal("created", "'1999-12-31 23:59:59Z'", CHECK, "created_is_between_2000_and_2200", "leave it out"),

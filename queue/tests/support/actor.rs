@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use longshore_queue::{
-    ClaimRequest, Completion, Held, Key, Keys, LastOf, Lead, Leadership, NewTask, NumberedMessage, PRIORITIES, Requeue,
-    Rescued, Result, ResultMessage, Session, TaskResult, claim, complete, insert_many, lead, record, register, requeue,
-    rescue,
+    ClaimRequest, Completion, Held, Key, Keys, LastOf, Lead, Leadership, Locked, NewTask, NumberedMessage, PRIORITIES,
+    Requeue, Rescued, Result, ResultMessage, Session, TaskResult, claim, complete, insert_many, lead, record, register,
+    requeue, rescue,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -45,6 +45,8 @@ pub struct Actor {
     pub session: Session,
     /// The actions it knows.
     pub actions: Vec<String>,
+    /// What its completions do with locked tasks.
+    pub locked: Locked,
 }
 
 /// Success, without a word.
@@ -75,7 +77,7 @@ impl Actor {
         let mut session = database.connect.session("actor").await.unwrap();
         let worker_id = Uuid::new_v4();
         register(session.step().await.unwrap().db(), worker_id, "actor", LEASE).await.unwrap();
-        Self { worker_id, session, actions: vec!["work".to_owned()] }
+        Self { worker_id, session, actions: vec!["work".to_owned()], locked: Locked::Wait }
     }
 
     /// Claims up to `limit` tasks of the queue `default`, from the start.
@@ -103,7 +105,7 @@ impl Actor {
     }
 
     pub async fn complete(&mut self, completions: &[Completion], last: &LastOf) -> Result<Vec<Uuid>> {
-        complete(self.session.step().await?.db(), completions, last).await
+        complete(self.session.step().await?.db(), completions, last, self.locked).await
     }
 
     /// Ends all of a batch in success.
