@@ -17,4 +17,6 @@ mod steps;
 mod summary;
 mod terminate;
 mod tidy;
+mod tree_insert;
+mod tree_life;
 mod unique;
