@@ -210,14 +210,16 @@ BEGIN
 END
 $lock$;
 
--- The first open subtask of a task, in the order of ids, at or behind `since`.
+-- The first open subtask of a task, in the order of ids, at or behind `since`. BETWEEN and the order as in tasks_admit: the
+-- planner must not take the primary key for it, and walk all younger tasks.
 CREATE FUNCTION open_subtask(parent uuid, since uuid) RETURNS uuid LANGUAGE sql STABLE AS $open$
     SELECT tasks.task_id
     FROM tasks
-    WHERE tasks.parent_task_id = parent
+    WHERE tasks.parent_task_id BETWEEN parent AND parent
       AND tasks.task_id >= since
+      AND (tasks.parent_task_id, tasks.task_id) >= (parent, since)
       AND tasks.status NOT IN ('complete', 'terminated')
-    ORDER BY tasks.task_id
+    ORDER BY tasks.parent_task_id, tasks.task_id
     LIMIT 1
 $open$;
 
@@ -237,7 +239,9 @@ BEGIN
     IF first < since OR first > since AND 100 = (
         SELECT count(*) FROM (
             SELECT FROM tasks
-            WHERE parent_task_id = parent AND task_id >= since AND task_id < first
+            WHERE parent_task_id BETWEEN parent AND parent
+              AND (parent_task_id, task_id) >= (parent, since) AND (parent_task_id, task_id) < (parent, first)
+            ORDER BY parent_task_id, task_id
             LIMIT 100
         ) AS walked
     ) THEN
@@ -717,7 +721,6 @@ BEGIN
         FROM unnest(task_ids, outcomes) AS given (task_id, outcome)
         JOIN tasks ON tasks.task_id = given.task_id
         WHERE given.task_id = ANY (locked.parents)
-        ORDER BY given.task_id
     LOOP
         IF settle_with_subtasks(one.task, one.outcome,
             one.outcome ->> 'step' <> 'complete' OR pg_column_size(one.outcome -> 'result') <= in_row_bytes) THEN
@@ -743,7 +746,7 @@ CREATE FUNCTION settle_tree(
     task_ids uuid[], tokens uuid[], outcomes jsonb[], in_row_bytes integer, last_tokens uuid[], last_open integer[]
 ) RETURNS SETOF uuid LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
-SET enable_material = off SET jit = off SET plan_cache_mode = 'force_generic_plan' SET lock_timeout = '1s'
+SET enable_material = off SET enable_sort = off SET jit = off SET plan_cache_mode = 'force_generic_plan' SET lock_timeout = '1s'
 AS $settle$
 DECLARE
     roots uuid[] := ARRAY(
@@ -785,7 +788,7 @@ $settle$;
 CREATE FUNCTION rescue_trees(identity uuid, epoch bigint, witness uuid, max_claims integer)
 RETURNS TABLE (task_id uuid, queue text, status text) LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
-SET enable_material = off SET jit = off SET lock_timeout = '1s'
+SET enable_material = off SET enable_sort = off SET jit = off SET lock_timeout = '1s'
 AS $rescue$
 DECLARE
     held record;
@@ -852,7 +855,7 @@ $rescue$;
 -- As in 0001; a task of a tree ends with all that is below it, and what waited for it goes on.
 CREATE OR REPLACE FUNCTION tasks_terminate() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
-SET enable_material = off SET jit = off AS $terminate$
+SET enable_material = off SET enable_sort = off SET jit = off AS $terminate$
 DECLARE
     by_whom text := coalesce(nullif(current_setting('longshore.terminated_by', true), ''), session_user);
     trees uuid[];

@@ -1,6 +1,7 @@
 //! Trees written as lines, and a worker that plays them by name.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use longshore_queue::{
     Completion, Held, LastOf, NewTask, ResultStatus, SubtaskPolicy, Suspension, TaskResult, TreeOutcome, Wait,
@@ -8,8 +9,8 @@ use longshore_queue::{
 };
 use uuid::Uuid;
 
-use super::Database;
 use super::actor::{Actor, named};
+use super::{Database, PATIENCE};
 
 /// The tasks of a tree, by name.
 pub type Names = BTreeMap<String, Uuid>;
@@ -83,6 +84,21 @@ impl Player {
         names.join(" ")
     }
 
+    /// Settles these, as often as it takes: a statement that was refused may hold its locks for a moment longer.
+    async fn settle_all(&mut self, mut outcomes: Vec<(String, TreeOutcome)>) {
+        let since = Instant::now();
+        while !outcomes.is_empty() {
+            assert!(
+                since.elapsed() < PATIENCE,
+                "not settled: {:?}",
+                outcomes.iter().map(|one| &one.0).collect::<Vec<_>>()
+            );
+            let sent: Vec<TreeOutcome> = outcomes.iter().map(|one| one.1.clone()).collect();
+            let settled = self.settle(&sent).await.unwrap();
+            outcomes.retain(|(name, _)| !settled.contains(&self.held[name].task_id));
+        }
+    }
+
     /// Settles these.
     pub async fn settle(&mut self, outcomes: &[TreeOutcome]) -> longshore_queue::Result<Vec<Uuid>> {
         settle_tree(self.actor.session.step().await?.db(), outcomes, &LastOf::default()).await
@@ -95,9 +111,9 @@ impl Player {
 
     /// Ends held tasks in one batch, all in the same way.
     pub async fn end(&mut self, names: &str, status: ResultStatus) {
-        let outcomes: Vec<TreeOutcome> =
-            names.split_whitespace().map(|name| self.ending(name, result(status, &[], &[]))).collect();
-        assert_eq!(self.settle(&outcomes).await.unwrap().len(), outcomes.len(), "{names}");
+        let outcomes =
+            names.split_whitespace().map(|name| (name.to_owned(), self.ending(name, result(status, &[], &[]))));
+        self.settle_all(outcomes.collect()).await;
     }
 
     pub async fn succeed(&mut self, names: &str) {
@@ -111,12 +127,12 @@ impl Player {
     /// Ends a held task with a result.
     pub async fn say(&mut self, name: &str, result: TaskResult) {
         let outcome = self.ending(name, result);
-        assert_eq!(self.settle(&[outcome]).await.unwrap().len(), 1, "{name}");
+        self.settle_all(vec![(name.to_owned(), outcome)]).await;
     }
 
     /// Suspends a held task that knows of `seen` ended subtasks.
     pub async fn suspend(&mut self, name: &str, wait: Wait, seen: i64) {
         let suspension = Suspension { held: self.held[name], wait, timeout: None, seen, error_count: 0 };
-        assert_eq!(self.settle(&[suspension.into()]).await.unwrap().len(), 1, "{name}");
+        self.settle_all(vec![(name.to_owned(), suspension.into())]).await;
     }
 }
