@@ -43,7 +43,8 @@ GRANT
     SELECT (task_id),
     INSERT (
         task_id, parent_task_id, action, queue, priority, payload, design_ref, node_filter, request_context, run_at,
-        max_attempts, "timeout", "after", unique_key, unique_until, created, created_by
+        max_attempts, "timeout", "after", unique_key, unique_until, created, created_by,
+        on_subtask_failure
     )
 ON tasks TO longshore_producer;
 
@@ -52,7 +53,8 @@ GRANT
     SELECT,
     INSERT (
         task_id, parent_task_id, action, queue, priority, payload, design_ref, node_filter, request_context, run_at,
-        max_attempts, "timeout", "after", unique_key, unique_until, created, created_by
+        max_attempts, "timeout", "after", unique_key, unique_until, created, created_by,
+        on_subtask_failure
     ),
     UPDATE (
         status, attempt, claim_token, run_at, started_at, updated, finished_at, "terminated",
@@ -87,7 +89,8 @@ BEGIN
     FOR routine IN
         SELECT oid FROM pg_proc
         WHERE pronamespace = quote_ident(current_schema())::regnamespace
-            AND proname IN ('terminate_task', 'upkeep_step', 'analyze_tables', 'table_bytes')
+            AND proname IN ('terminate_task', 'upkeep_step', 'analyze_tables', 'table_bytes', 'settle_tree', 'rescue_trees',
+                'end_duplicates_of_trees')
     LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO longshore_worker', routine);
     END LOOP;

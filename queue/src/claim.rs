@@ -112,6 +112,8 @@ fn task(row: &PgRow, task_id: Uuid, queue: &str) -> Result<Task> {
         timeout: row
             .try_get_unchecked::<Option<f64>, _>(16)?
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+        has_subtasks: row.try_get_unchecked::<Option<bool>, _>(17)?.unwrap_or(false),
+        subtasks: None,
     })
 }
 

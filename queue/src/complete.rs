@@ -63,6 +63,11 @@ impl LastOf {
         self.open.push(open);
     }
 
+    /// Tokens and numbers, as arguments.
+    pub(crate) fn columns(&self) -> (&[Uuid], &[i32]) {
+        (&self.tokens, &self.open)
+    }
+
     /// True when there is nothing to close.
     pub fn is_empty(&self) -> bool {
         self.tokens.is_empty()

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgExecutor;
+use sqlx::postgres::PgArguments;
+use sqlx::{Arguments, PgExecutor};
 use uuid::Uuid;
 
-use crate::Result;
+use crate::{Result, SubtaskPolicy};
 
 /// A task to insert. What is `None` takes the database's default.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +39,12 @@ pub struct NewTask {
     pub unique_key: Option<String>,
     /// With a key: at most one waits or runs.
     pub unique_until_ended: bool,
+    /// The task that this one is a part of.
+    pub parent_task_id: Option<Uuid>,
+    /// Subtasks of the same parent, inserted before or further up in the same statement, that must have ended first.
+    pub after: Vec<Uuid>,
+    /// What the failure of one of its own subtasks means for the others; the dependants are terminated.
+    pub on_subtask_failure: Option<SubtaskPolicy>,
 }
 
 impl NewTask {
@@ -66,25 +73,42 @@ pub async fn insert(db: impl PgExecutor<'_>, task: &NewTask) -> Result<Option<Uu
 /// # Errors
 /// Those of the database; one refused value refuses all.
 pub async fn insert_many(db: impl PgExecutor<'_>, tasks: &[NewTask]) -> Result<Vec<Uuid>> {
+    Ok(sqlx::query_scalar_with(include_str!("sql/insert.sql"), columns(tasks)?).fetch_all(db).await?)
+}
+
+/// The columns of tasks as arguments, in the order of `insert.sql` and `insert_subtasks.sql`.
+pub(crate) fn columns(tasks: &[NewTask]) -> Result<PgArguments> {
     fn column<T>(tasks: &[NewTask], of: impl Fn(&NewTask) -> T) -> Vec<T> {
         tasks.iter().map(of).collect()
     }
-    Ok(sqlx::query_scalar(include_str!("sql/insert.sql"))
-        .bind(column(tasks, |task| task.task_id))
-        .bind(column(tasks, |task| task.action.clone()))
-        .bind(column(tasks, |task| task.queue.clone()))
-        .bind(column(tasks, |task| task.priority))
-        .bind(column(tasks, |task| task.payload.clone()))
-        .bind(column(tasks, |task| task.design_ref.clone()))
-        .bind(column(tasks, |task| task.node_filter.clone()))
-        .bind(column(tasks, |task| task.request_context.clone()))
-        .bind(column(tasks, |task| task.run_at))
-        .bind(column(tasks, |task| task.max_attempts))
-        .bind(column(tasks, |task| task.timeout.map(|timeout| timeout.as_secs_f64())))
-        .bind(column(tasks, |task| task.unique_key.clone()))
-        .bind(column(tasks, |task| task.unique_until_ended))
-        .fetch_all(db)
-        .await?)
+    let mut arguments = PgArguments::default();
+    macro_rules! add {
+        ($($column:expr),* $(,)?) => { $(arguments.add($column).map_err(sqlx::Error::Encode)?;)* };
+    }
+    add!(
+        column(tasks, |task| task.task_id),
+        column(tasks, |task| task.action.clone()),
+        column(tasks, |task| task.queue.clone()),
+        column(tasks, |task| task.priority),
+        column(tasks, |task| task.payload.clone()),
+        column(tasks, |task| task.design_ref.clone()),
+        column(tasks, |task| task.node_filter.clone()),
+        column(tasks, |task| task.request_context.clone()),
+        column(tasks, |task| task.run_at),
+        column(tasks, |task| task.max_attempts),
+        column(tasks, |task| task.timeout.map(|timeout| timeout.as_secs_f64())),
+        column(tasks, |task| task.unique_key.clone()),
+        column(tasks, |task| task.unique_until_ended),
+        column(tasks, |task| task.parent_task_id),
+        column(tasks, |task| (!task.after.is_empty()).then(|| array(&task.after))),
+        column(tasks, |task| task.on_subtask_failure.map(SubtaskPolicy::as_str)),
+    );
+    Ok(arguments)
+}
+
+/// Ids as the text of an array, since an array of arrays cannot be unnested into arrays.
+fn array(ids: &[Uuid]) -> String {
+    format!("{{{}}}", ids.iter().map(Uuid::to_string).collect::<Vec<_>>().join(","))
 }
 
 /// The INSERT of a producer, on one line, to show to people: a task of this action in the tables of this schema.

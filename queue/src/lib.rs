@@ -9,7 +9,7 @@
 //! |---|---|
 //! | nouns, and the table of legal steps | `task` |
 //! | a producer's | `insert`, `terminate`, `read` |
-//! | a worker's | `claim`, `record`, `complete`, `heartbeat`, `listen` |
+//! | a worker's | `claim`, `record`, `complete`, `tree`, `heartbeat`, `listen` |
 //! | the leader's | `leader`, `rescue`, `prune` |
 //! | everybody's | `connect`, `migrate`, `summary`, `error` |
 
@@ -29,6 +29,7 @@ mod rescue;
 mod summary;
 mod task;
 mod terminate;
+mod tree;
 
 pub use claim::{ClaimRequest, Claimed, Key, Keys, PRIORITIES, claim, settle_unique};
 pub use complete::{
@@ -47,5 +48,12 @@ pub use read::{Depth, Fleet, Holder, RecordedMessage, TaskState, depths, fleet, 
 pub use record::{LastMessage, NumberedMessage, last_messages, record};
 pub use rescue::{Rescued, rescue};
 pub use summary::{Pace, Tally, pace, summary};
-pub use task::{Outcome, ResultMessage, ResultStatus, Status, Step, Task, TaskResult};
+pub use task::{
+    Bubble, Outcome, ResultMessage, ResultStatus, Status, Step, Subtask, SubtaskPolicy, Subtasks, Task, TaskResult,
+    Wait,
+};
 pub use terminate::terminate;
+pub use tree::{
+    RetryFailed, SubtaskCounts, Suspension, TreeOutcome, insert_subtasks, rescue_trees, settle_tree, subtask_counts,
+    subtasks,
+};

@@ -17,7 +17,7 @@ pub struct Rescued {
 }
 
 /// Claims looked at in one call: bounds how long the statement runs.
-const RESCUE_CLAIMS: i32 = 20;
+pub(crate) const RESCUE_CLAIMS: i32 = 20;
 
 /// Gives the tasks of dead workers back, of a few claims at a time; call again until nothing comes. A worker is dead
 /// when it has not reported for its lease, while `witness`, the caller's own worker, has reported without a gap for at

@@ -58,7 +58,9 @@ impl Status {
         matches!(self, Self::Running | Self::Terminating)
     }
 
-    /// The one table of legal steps: what `step` makes of a task in this state, or `None` where it may not be taken.
+    /// The one table of legal steps: what `step` makes of a task in this state, or `None` where it may not be taken. With
+    /// open subtasks, what would be complete is requested instead, and what would be terminated is terminating, until
+    /// [`Step::Settle`].
     pub fn after(self, step: Step) -> Option<Self> {
         match (self, step) {
             (Self::Requested, Step::Release) | (Self::Running, Step::Requeue) => Some(Self::Queued),
@@ -66,7 +68,9 @@ impl Status {
             (Self::Running, Step::Complete) => Some(Self::Complete),
             (Self::Running, Step::Suspend) => Some(Self::Requested),
             (Self::Running, Step::Terminate) => Some(Self::Terminating),
-            (Self::Requested | Self::Queued, Step::Terminate) | (Self::Terminating, Step::Complete | Step::Requeue) => {
+            (Self::Requested, Step::Settle) => Some(Self::Complete),
+            (Self::Requested | Self::Queued, Step::Terminate)
+            | (Self::Terminating, Step::Complete | Step::Requeue | Step::Suspend | Step::Settle) => {
                 Some(Self::Terminated)
             }
             _ => None,
@@ -95,12 +99,14 @@ pub enum Step {
     Suspend,
     /// Somebody asked to end it.
     Terminate,
+    /// Its last subtask has ended, after its executor had, or after somebody asked to end it.
+    Settle,
 }
 
 impl Step {
     /// All steps.
-    pub const ALL: [Self; 6] =
-        [Self::Release, Self::Claim, Self::Complete, Self::Requeue, Self::Suspend, Self::Terminate];
+    pub const ALL: [Self; 7] =
+        [Self::Release, Self::Claim, Self::Complete, Self::Requeue, Self::Suspend, Self::Terminate, Self::Settle];
 }
 
 /// How well a task ended.
@@ -183,6 +189,39 @@ pub struct Task {
     pub retry: i16,
     /// The key that kept duplicates out.
     pub unique_key: Option<String>,
+    /// Whether anybody has inserted a subtask of it before this claim.
+    #[serde(skip)]
+    pub has_subtasks: bool,
+    /// Its subtasks, read at the start of the attempt; `None` when it had none.
+    pub subtasks: Option<Subtasks>,
+}
+
+/// The subtasks of a task as they stood when they were read.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Subtasks {
+    /// How many had not ended.
+    pub open: i64,
+    /// How many had.
+    pub ended: i64,
+    /// The first of them, in the order of their ids.
+    pub list: Vec<Subtask>,
+}
+
+/// A subtask, with what it left behind.
+#[derive(Debug, Clone, Serialize, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the columns of the table tasks, under their own names")]
+pub struct Subtask {
+    pub task_id: Uuid,
+    pub action: String,
+    pub status: String,
+    pub retry: i16,
+    pub result_status: String,
+    pub result_message: Option<String>,
+    pub result_reason: Option<String>,
+    pub result_successes: Vec<String>,
+    pub result_failures: Vec<String>,
+    #[sqlx(json(nullable))]
+    pub output: Option<Box<RawValue>>,
 }
 
 fn as_seconds<S: serde::Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -213,6 +252,19 @@ pub struct TaskResult {
     /// Whatever the executor computed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Box<RawValue>>,
+    /// That the results of the subtasks shall be collected into this one: the status is theirs then, unless it is a
+    /// failure, and their names are appended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bubble: Option<Bubble>,
+}
+
+/// Which results of subtasks are collected.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bubble {
+    /// Status and successes only of subtasks of this action; failures of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
 }
 
 impl TaskResult {
@@ -249,6 +301,68 @@ pub enum Outcome {
     },
     /// Not started, or not by this worker: back to the queue at once, the attempt given back.
     Release,
+    /// Waits for its subtasks without holding a slot, and runs again then, the attempt given back.
+    Suspend {
+        /// For all of them, or any.
+        wait: Wait,
+        /// For so long at most; `None` for as long as it takes.
+        timeout: Option<Duration>,
+        /// How many ended subtasks the executor knows of: one more counts for [`Wait::Any`]. `None`: those of
+        /// [`Task::subtasks`].
+        seen: Option<i64>,
+    },
+    /// Collects the results of its subtasks. With failures among them it runs again, with `retry` one higher and the
+    /// attempt given back, to do what failed once more; without, or after `max` times, it ends.
+    RetryFailed {
+        /// So often at most; `None` for as often as it takes.
+        max: Option<u16>,
+        /// One line for people.
+        message: Option<String>,
+    },
+}
+
+/// What a suspended task waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wait {
+    /// That the last subtask ends.
+    All,
+    /// That one more subtask ends.
+    Any,
+}
+
+/// What the failure of a subtask means for the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubtaskPolicy {
+    /// Nothing: who waited for it runs all the same.
+    Continue,
+    /// None that still waits for another is released any more; they are terminated.
+    Stop,
+    /// Those that waited for it are terminated, and those that waited for these.
+    TerminateDependants,
+    /// All others are terminated.
+    TerminateRest,
+}
+
+impl SubtaskPolicy {
+    /// All of them, in the order of the database's type `task_subtask_policy`.
+    pub const ALL: [Self; 4] = [Self::Continue, Self::Stop, Self::TerminateDependants, Self::TerminateRest];
+
+    /// The name that SQL knows it by.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Continue => "continue",
+            Self::Stop => "stop",
+            Self::TerminateDependants => "terminate_dependants",
+            Self::TerminateRest => "terminate_rest",
+        }
+    }
+
+    /// The policy of that name, if there is one.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|policy| policy.as_str() == name)
+    }
 }
 
 impl Outcome {

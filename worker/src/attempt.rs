@@ -135,7 +135,16 @@ impl Attempt {
         };
         match (ended, self.context.stop_reason()) {
             // what it brings within its grace says more than that it was late
-            (Some(outcome @ (Outcome::Ended(_) | Outcome::Retry { .. })), _) | (Some(outcome), None) => outcome,
+            (
+                Some(
+                    outcome @ (Outcome::Ended(_)
+                    | Outcome::Retry { .. }
+                    | Outcome::Suspend { .. }
+                    | Outcome::RetryFailed { .. }),
+                ),
+                _,
+            )
+            | (Some(outcome), None) => outcome,
             (_, Some(Stop::Timeout) | None) => timed_out(self.context.timeout()),
             (_, Some(reason)) => stopped(reason),
         }

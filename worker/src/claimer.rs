@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use longshore_queue::{ClaimRequest, Claimed, Keys, Result, claim, settle_unique};
+use longshore_queue::{ClaimRequest, Claimed, Keys, Result, Subtasks, claim, settle_unique, subtask_counts, subtasks};
 use metrics::{Counter, counter};
 use tokio::runtime::Handle;
 use uuid::Uuid;
@@ -27,6 +27,15 @@ const GATHER: Duration = Duration::from_millis(3);
 
 /// Outcomes that wait to be written, above which nothing more is claimed: the database takes no completions then.
 const UNSETTLED_MAX: usize = 4 * BATCH_MAX;
+
+/// Subtasks that a task is shown with, their counts apart: a program reads them as one document.
+const SUBTASKS_SHOWN_MAX: usize = 1000;
+
+/// Bytes of their outputs after which no more are shown.
+const SUBTASKS_SHOWN_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// Subtasks read by one statement.
+const SUBTASKS_PAGE: i32 = 100;
 
 /// Claims for one lane.
 pub(crate) struct Claimer {
@@ -166,6 +175,7 @@ impl Claimer {
             self.fleet.claims().remove(&claim_token);
             return;
         }
+        self.read_subtasks(&mut claimed).await;
         self.fleet.claims().insert(claim_token, i32::try_from(claimed.tasks.len()).unwrap_or(i32::MAX));
         self.lane.took(claimed.tasks.len());
         let mut batch = Vec::with_capacity(claimed.tasks.len());
@@ -183,7 +193,38 @@ impl Claimer {
             }
         }
         for attempt in batch {
-            self.executors.spawn(attempt.run(self.fleet.settled.clone()));
+            let task = attempt.context.task();
+            if task.has_subtasks && task.subtasks.is_none() {
+                attempt.release_if_waiting(&self.fleet.settled);
+            } else {
+                self.executors.spawn(attempt.run(self.fleet.settled.clone()));
+            }
+        }
+    }
+
+    /// Reads what became of the subtasks of those that have any. One of which this fails goes back.
+    async fn read_subtasks(&mut self, claimed: &mut Claimed) {
+        let parents: Vec<Uuid> =
+            claimed.tasks.iter().filter(|task| task.has_subtasks).map(|task| task.task_id).collect();
+        if parents.is_empty() {
+            return;
+        }
+        let Ok(counts) = step!(self.link, db => subtask_counts(db, &parents)) else { return };
+        for task in claimed.tasks.iter_mut().filter(|task| task.has_subtasks) {
+            let count = counts.iter().find(|count| count.task_id == task.task_id);
+            let mut known =
+                Subtasks { open: count.map_or(0, |c| c.open), ended: count.map_or(0, |c| c.ended), list: Vec::new() };
+            let (mut behind, mut bytes) = (Uuid::nil(), 0);
+            while known.list.len() < SUBTASKS_SHOWN_MAX && bytes < SUBTASKS_SHOWN_MAX_BYTES {
+                let Ok(page) = step!(self.link, db => subtasks(db, task.task_id, behind, SUBTASKS_PAGE)) else {
+                    return;
+                };
+                let Some(last) = page.last() else { break };
+                behind = last.task_id;
+                bytes += page.iter().filter_map(|one| one.output.as_ref()).map(|json| json.get().len()).sum::<usize>();
+                known.list.extend(page);
+            }
+            task.subtasks = Some(known);
         }
     }
 

@@ -26,6 +26,6 @@ mod verdict;
 mod watcher;
 mod worker;
 
-pub use executor::{Context, Execution, Executor, Stop};
+pub use executor::{Context, Execution, Executor, SUBTASKS_MAX, Stop, SubtasksRefused};
 pub use secret::Secret;
 pub use worker::{Ended, Shutdown, StartError, Worker};

@@ -125,18 +125,20 @@ pub(crate) enum Finish {
     Terminated,
     Retried,
     Snoozed,
+    Suspended,
     Released,
     Lost,
 }
 
 impl Finish {
-    const ALL: [(Self, &'static str); 8] = [
+    const ALL: [(Self, &'static str); 9] = [
         (Self::Success, "success"),
         (Self::PartialSuccess, "partial_success"),
         (Self::Failure, "failure"),
         (Self::Terminated, "terminated"),
         (Self::Retried, "retried"),
         (Self::Snoozed, "snoozed"),
+        (Self::Suspended, "suspended"),
         (Self::Released, "released"),
         (Self::Lost, "lost"),
     ];

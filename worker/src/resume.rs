@@ -158,6 +158,8 @@ mod tests {
             max_attempts: 20,
             retry: 0,
             unique_key: None,
+            has_subtasks: false,
+            subtasks: None,
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use longshore_queue::{
     Leadership, Result, Retention, UpkeepAction, abdicate, analyze_tables, depths, fleet as count_fleet, lead, rescue,
-    upkeep_step,
+    rescue_trees, upkeep_step,
 };
 use metrics::{Counter, Gauge, counter, gauge, histogram};
 
@@ -174,7 +174,8 @@ impl Scheduler {
     async fn rescue(&mut self, leadership: Leadership) -> Result<()> {
         let began = Instant::now();
         loop {
-            let rescued = step!(self.link, db => rescue(db, leadership, self.fleet.worker_id))?;
+            let mut rescued = step!(self.link, db => rescue(db, leadership, self.fleet.worker_id))?;
+            rescued.extend(step!(self.link, db => rescue_trees(db, leadership, self.fleet.worker_id))?);
             if rescued.is_empty() {
                 break;
             }

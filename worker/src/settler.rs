@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use longshore_queue::{
     Completion, Db, Error, Fate, Held, LastOf, Locked, NumberedMessage, Requeue, Result, ResultMessage, complete,
-    fates, last_messages, record, requeue,
+    fates, insert_subtasks, last_messages, record, requeue, settle_tree,
 };
 use metrics::{Counter, counter};
 use uuid::Uuid;
@@ -21,7 +21,7 @@ use crate::fleet::{Fleet, Inbox, Phase};
 use crate::lane::BATCH_MAX;
 use crate::link::{Link, step};
 use crate::metrics::{Finish, StatementMetrics};
-use crate::verdict::Verdict;
+use crate::verdict::{Verdict, Way};
 
 /// How long outcomes gather while other attempts run; a lone one is written at once.
 const GATHER: Duration = Duration::from_millis(2);
@@ -32,11 +32,12 @@ const GATHERED: usize = 100;
 /// When a task is locked by somebody else, the next try comes after this.
 const LOCKED_PAUSE: Duration = Duration::from_millis(50);
 
-/// A completion waits for somebody else's lock no longer than this; then it goes on without the locked task.
-const LOCK_WAIT: Duration = Duration::from_millis(20);
+/// A statement waits for somebody else's lock no longer than this, which is longer than the leader's upkeep holds
+/// anybody up; then it goes on without the locked task.
+const LOCK_WAIT: Duration = Duration::from_millis(200);
 
-/// After one that had to, completions pass over what is locked for so long.
-const LOCK_MEMORY: Duration = Duration::from_secs(1);
+/// After one that had to, completions pass over what is locked for so long: waiting then costs one part in fifty.
+const LOCK_MEMORY: Duration = Duration::from_secs(10);
 
 /// Messages written by one statement.
 const MESSAGES_MAX: usize = 1000;
@@ -81,7 +82,7 @@ impl Settler {
         while self.gather().await {
             self.fleet.vital.turn(turn);
             // an error has been logged and waited for by the link; what is pending stays so
-            if self.record().await.is_ok() {
+            if self.record().await.is_ok() && self.insert().await.is_ok() {
                 self.settle().await.ok();
             }
         }
@@ -249,10 +250,71 @@ impl Settler {
         for one in lost {
             self.forget(&one.attempt, Finish::Lost);
         }
-        let (completions, requeues): (Vec<Verdict>, Vec<Verdict>) = held.into_iter().partition(Verdict::is_completion);
+        let (waiting, held): (Vec<Verdict>, Vec<Verdict>) =
+            held.into_iter().partition(|one| one.attempt.context.has_asked());
+        self.held_back.extend(waiting);
+        let (mut completions, mut requeues, mut of_trees) = (Vec::new(), Vec::new(), Vec::new());
+        for one in held {
+            let one = match one.attempt.context.take_refusal() {
+                Some(problem) => one.without_subtasks(problem),
+                None => one,
+            };
+            match one.way() {
+                Way::Complete => completions.push(one),
+                Way::Requeue => requeues.push(one),
+                Way::Tree => of_trees.push(one),
+            }
+        }
         let first = self.write(completions).await;
         let second = self.write(requeues).await;
-        first.and(second)
+        let third = self.write(of_trees).await;
+        first.and(second).and(third)
+    }
+
+    /// Inserts the subtasks that attempts have asked for, each list with one statement. Those of a task that somebody else
+    /// holds under a lock wait for the next turn, and its outcome with them.
+    async fn insert(&mut self) -> Result<()> {
+        let attempts: Vec<Arc<Attempt>> =
+            self.fleet.attempts().values().filter(|attempt| attempt.context.has_asked()).cloned().collect();
+        let mut locked = false;
+        for attempt in attempts {
+            while let Some(ask) = attempt.context.take_asked() {
+                let held = attempt.held();
+                let inserted = step!(self.link, db => insert_subtasks(db, held, ask.tasks()));
+                let problem = match inserted {
+                    Ok(true) => {
+                        ask.answer(Ok(()));
+                        continue;
+                    }
+                    Ok(false) => match step!(self.link, db => fates(db, &[held])) {
+                        Ok(fates) if fates.iter().any(|(_, fate)| *fate == Fate::Held) => {
+                            attempt.context.ask_again(ask);
+                            self.said.insert(held.task_id);
+                            locked = true;
+                            break;
+                        }
+                        Ok(_) => "the task is not held any more, or is being terminated".to_owned(),
+                        Err(error) => {
+                            attempt.context.ask_again(ask);
+                            self.said.insert(held.task_id);
+                            return Err(error);
+                        }
+                    },
+                    Err(error) if error.is_passing() => {
+                        attempt.context.ask_again(ask);
+                        self.said.insert(held.task_id);
+                        return Err(error);
+                    }
+                    Err(error) => error.to_string(),
+                };
+                attempt.context.refused(ask, problem);
+                self.said.insert(held.task_id);
+            }
+        }
+        if locked {
+            tokio::time::sleep(LOCKED_PAUSE).await;
+        }
+        Ok(())
     }
 
     /// Writes a batch of one kind; what is not done stays pending.
@@ -280,6 +342,10 @@ impl Settler {
     /// Sends one statement for a batch of one kind; the ids that it settled.
     async fn send(&mut self, batch: &[Verdict]) -> Result<Vec<Uuid>> {
         let last = self.last_of(batch);
+        if batch.first().is_some_and(|one| one.way() == Way::Tree) {
+            let outcomes: Vec<_> = batch.iter().map(Verdict::tree_outcome).collect();
+            return step!(self.link, db => settle_tree(db, &outcomes, &last));
+        }
         let mut completions: Vec<Completion> = batch.iter().filter_map(|one| one.completion()).collect();
         completions.sort_unstable_by_key(|one| one.held.task_id);
         if completions.is_empty() {
@@ -332,7 +398,7 @@ impl Settler {
         };
         for one in rest {
             match fates.get(&one.attempt.held().task_id) {
-                Some(Fate::Held | Fate::Terminating) => self.pending.push(one),
+                Some(Fate::Held | Fate::Terminating) => self.pending.push(one.may_be_in_tree()),
                 Some(Fate::Settled) => {
                     let finish = one.finish;
                     self.forget(&one.attempt, finish);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use longshore_queue::{Completion, Outcome, Requeue, ResultStatus, TaskResult};
+use longshore_queue::{Completion, Outcome, Requeue, ResultStatus, RetryFailed, Suspension, TaskResult, TreeOutcome};
 
 use crate::Stop;
 use crate::attempt::Attempt;
@@ -17,17 +17,35 @@ pub(crate) struct Verdict {
     pub(crate) attempt: Arc<Attempt>,
     pub(crate) finish: Finish,
     write: Write,
+    /// Whether its end may concern others.
+    in_tree: bool,
+    /// Whether a statement for tasks without a tree has left it undone.
+    was_left: bool,
 }
 
 enum Write {
     Complete(Completion),
     Requeue(Requeue),
+    Suspend(Suspension),
+    RetryFailed(RetryFailed),
+}
+
+/// The statement that writes a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Tasks without a tree end.
+    Complete,
+    /// Tasks go back.
+    Requeue,
+    /// Whatever happens to a task of a tree; right for any task, and dearer.
+    Tree,
 }
 
 impl Verdict {
     /// Decides: a failed attempt goes back until there are no more, what was not done goes back unburnt.
     pub(crate) fn of(attempt: Arc<Attempt>, outcome: Outcome) -> Self {
         let task = attempt.context.task();
+        let mut in_tree = task.parent_task_id.is_some() || task.has_subtasks || attempt.context.has_inserted();
         let (write, finish) = match outcome {
             Outcome::Ended(result) => {
                 let finish = match result.status {
@@ -35,6 +53,7 @@ impl Verdict {
                     ResultStatus::PartialSuccess => Finish::PartialSuccess,
                     ResultStatus::Failure | ResultStatus::Incomplete => Finish::Failure,
                 };
+                in_tree |= result.bubble.is_some();
                 (completion(&attempt, result), finish)
             }
             Outcome::Retry { message, reason, .. } if task.attempt >= task.max_attempts => {
@@ -47,27 +66,58 @@ impl Verdict {
             }
             Outcome::Snooze { after } => (requeue(&attempt, after, true, "snoozed", None), Finish::Snoozed),
             Outcome::Release => (requeue(&attempt, Duration::ZERO, true, "released", None), Finish::Released),
+            Outcome::Suspend { wait, timeout, seen } => {
+                let held = attempt.held();
+                let known = || task.subtasks.as_ref().map_or(0, |subtasks| subtasks.ended);
+                let timeout = timeout.map(|timeout| timeout.min(DELAY_MAX));
+                let suspension = Suspension { held, wait, timeout, seen: seen.unwrap_or_else(known), error_count: 0 };
+                (Write::Suspend(suspension), Finish::Suspended)
+            }
+            Outcome::RetryFailed { max, message } => {
+                let again = RetryFailed { held: attempt.held(), max, message: message.map(storable), error_count: 0 };
+                (Write::RetryFailed(again), Finish::Retried)
+            }
         };
         let terminated = attempt.context.stop_reason() == Some(Stop::Terminated);
-        Self { finish: if terminated { Finish::Terminated } else { finish }, write, attempt }
+        Self { finish: if terminated { Finish::Terminated } else { finish }, write, in_tree, was_left: false, attempt }
     }
 
     /// The database would not store the result: the task ends as a failure that says so.
     pub(crate) fn refused(self, error: &longshore_queue::Error) -> Self {
         let result = failure("result_refused", format!("the result cannot be stored: {error}"));
-        Self { write: completion(&self.attempt, result), finish: Finish::Failure, attempt: self.attempt }
+        let write = completion(&self.attempt, result);
+        Self { write, finish: Finish::Failure, in_tree: self.in_tree, was_left: self.was_left, attempt: self.attempt }
     }
 
-    /// Whether the task ends.
-    pub(crate) fn is_completion(&self) -> bool {
-        matches!(self.write, Write::Complete(_))
+    /// The subtasks that it asked for were refused: as if it had not done its work.
+    pub(crate) fn without_subtasks(self, problem: String) -> Self {
+        match self.write {
+            Write::Requeue(_) => self,
+            _ => Self::of(self.attempt, Outcome::retry("subtasks", problem)),
+        }
+    }
+
+    /// What a statement for tasks without a tree left undone may belong to one by now.
+    pub(crate) fn may_be_in_tree(mut self) -> Self {
+        self.in_tree = true;
+        self.was_left = true;
+        self
+    }
+
+    /// The statement that writes it.
+    pub(crate) fn way(&self) -> Way {
+        match self.write {
+            Write::Complete(_) if !self.in_tree => Way::Complete,
+            Write::Requeue(_) if !self.was_left => Way::Requeue,
+            _ => Way::Tree,
+        }
     }
 
     /// What ends the task, once its messages are numbered.
     pub(crate) fn completion(&self) -> Option<Completion> {
         match &self.write {
             Write::Complete(completion) => Some(Completion { error_count: self.error_count(), ..completion.clone() }),
-            Write::Requeue(_) => None,
+            _ => None,
         }
     }
 
@@ -75,7 +125,18 @@ impl Verdict {
     pub(crate) fn requeue(&self) -> Option<Requeue> {
         match &self.write {
             Write::Requeue(back) => Some(Requeue { error_count: self.error_count(), ..back.clone() }),
-            Write::Complete(_) => None,
+            _ => None,
+        }
+    }
+
+    /// The same for a task of a tree.
+    pub(crate) fn tree_outcome(&self) -> TreeOutcome {
+        let error_count = self.error_count();
+        match &self.write {
+            Write::Complete(completion) => Completion { error_count, ..completion.clone() }.into(),
+            Write::Requeue(back) => Requeue { error_count, ..back.clone() }.into(),
+            Write::Suspend(suspension) => Suspension { error_count, ..suspension.clone() }.into(),
+            Write::RetryFailed(again) => RetryFailed { error_count, ..again.clone() }.into(),
         }
     }
 

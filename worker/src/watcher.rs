@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use longshore_queue::{Fate, Held, LastOf, Requeue, Result, fates, forgotten, idle, requeue};
+use longshore_queue::{Fate, Held, LastOf, Requeue, Result, TreeOutcome, fates, forgotten, idle, requeue, settle_tree};
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
@@ -174,8 +174,14 @@ impl Watcher {
                 tracing::info!(claim_token = %claim.claim_token, tasks = done.len(), "a claim whose answer was lost is given back");
             }
             let held: Vec<Held> = back.iter().map(|back| back.held).collect();
-            let fates = step!(self.link, db => fates(db, &held))?;
-            if !fates.iter().any(|(_, fate)| matches!(fate, Fate::Held | Fate::Terminating)) {
+            let mut fates_now = step!(self.link, db => fates(db, &held))?;
+            if fates_now.iter().any(|(_, fate)| *fate == Fate::Terminating) {
+                // what would end and belongs to a tree was passed over
+                let left: Vec<TreeOutcome> = back.into_iter().map(TreeOutcome::from).collect();
+                step!(self.link, db => settle_tree(db, &left, &LastOf::default()))?;
+                fates_now = step!(self.link, db => fates(db, &held))?;
+            }
+            if !fates_now.iter().any(|(_, fate)| matches!(fate, Fate::Held | Fate::Terminating)) {
                 let mut last = LastOf::default();
                 last.push(claim.claim_token, 0);
                 step!(self.link, db => requeue(db, &[], &last))?;

@@ -48,7 +48,8 @@ claimed AS (
         tasks.design_ref,
         tasks.node_filter,
         tasks.request_context,
-        extract(epoch FROM tasks."timeout")::float8 AS timeout_seconds
+        extract(epoch FROM tasks."timeout")::float8 AS timeout_seconds,
+        tasks.has_subtasks
 ),
 claim AS (
     INSERT INTO claims (claim_token, worker_id, task_ids)

@@ -1,5 +1,6 @@
 -- Ends held tasks with their results; a terminating one ends terminated, whatever its result. Returns the ids that were
--- ended: one that is missing was locked by somebody else, or is no longer held by this claim.
+-- ended: one that is missing was locked by somebody else, or is no longer held by this claim, or belongs to a tree and is
+-- left to settle_tree.
 --   $1 task_id uuid[]      $2 claim_token uuid[]   $3 result_status text[]   $4 messages with error flag int[]
 --   $5 details jsonb[]: NULL, or an object of message, reason, successes, failures, links, output
 --   $6 claim_token uuid[]  $7 int[]: claims of which this statement ends the last so many tasks; their rows go
@@ -21,6 +22,8 @@ WITH held AS MATERIALIZED (
         JOIN tasks ON tasks.task_id = given.task_id
         WHERE tasks.claim_token = given.claim_token
           AND tasks.status IN ('running', 'terminating')
+          AND tasks.parent_task_id IS NULL
+          AND tasks.has_subtasks IS NULL
         FOR NO KEY UPDATE OF tasks SKIP LOCKED
     ) AS locked
     WHERE $9
@@ -45,6 +48,8 @@ ended AS (
     WHERE tasks.task_id = held.task_id
       AND tasks.claim_token = held.claim_token
       AND tasks.status IN ('running', 'terminating')
+      AND tasks.parent_task_id IS NULL
+      AND tasks.has_subtasks IS NULL
     RETURNING tasks.task_id, tasks.claim_token
 ),
 wide AS (

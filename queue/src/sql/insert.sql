@@ -3,9 +3,10 @@
 --   $5 payload jsonb[]        $6 design_ref text[]          $7 node_filter jsonb[] $8 request_context jsonb[]
 --   $9 run_at timestamptz[]   $10 max_attempts smallint[]   $11 timeout in seconds float8[]
 --   $12 unique_key text[]     $13 unique until the end boolean[]
+--   $14 parent_task_id uuid[] $15 after text[], each an array of uuid   $16 on_subtask_failure text[]
 INSERT INTO tasks (
     task_id, action, queue, priority, payload, design_ref, node_filter, request_context, run_at, max_attempts,
-    "timeout", unique_key, unique_until
+    "timeout", unique_key, unique_until, parent_task_id, "after", on_subtask_failure
 )
 SELECT
     coalesce(given.task_id, task_uuidv7()),
@@ -20,12 +21,16 @@ SELECT
     coalesce(given.max_attempts, 20::smallint),
     make_interval(secs => given.timeout_seconds),
     given.unique_key,
-    CASE WHEN given.until_ended THEN 'ended' ELSE 'claimed' END::task_unique_until
+    CASE WHEN given.until_ended THEN 'ended' ELSE 'claimed' END::task_unique_until,
+    given.parent_task_id,
+    given.predecessors::uuid[],
+    given.on_subtask_failure::task_subtask_policy
 FROM unnest(
     $1::uuid[], $2::text[], $3::text[], $4::smallint[], $5::jsonb[], $6::text[], $7::jsonb[], $8::jsonb[],
-    $9::timestamptz[], $10::smallint[], $11::float8[], $12::text[], $13::boolean[]
+    $9::timestamptz[], $10::smallint[], $11::float8[], $12::text[], $13::boolean[], $14::uuid[],
+    $15::text[], $16::text[]
 ) AS given (
     task_id, action, queue, priority, payload, design_ref, node_filter, request_context, run_at, max_attempts,
-    timeout_seconds, unique_key, until_ended
+    timeout_seconds, unique_key, until_ended, parent_task_id, predecessors, on_subtask_failure
 )
 RETURNING task_id

@@ -1,5 +1,6 @@
 -- Gives held tasks back: retry, snooze and release. A terminating one ends terminated instead. Returns the ids given
--- back or ended: one that is missing was locked by somebody else, or is no longer held by this claim.
+-- back or ended: one that is missing was locked by somebody else, or is no longer held by this claim, or would end and
+-- belongs to a tree: it is left to settle_tree.
 --   $1 task_id uuid[]      $2 claim_token uuid[]   $3 delay in seconds float8[], from now
 --   $4 boolean[]: whether the attempt is given back
 --   $5 reason text[]       $6 message text[]       $7 messages with error flag int[]
@@ -11,7 +12,8 @@ WITH held AS MATERIALIZED (
         AS given (task_id, claim_token, delay, attempt_back, reason, message, error_count)
     JOIN tasks ON tasks.task_id = given.task_id
     WHERE tasks.claim_token = given.claim_token
-      AND tasks.status IN ('running', 'terminating')
+      AND (tasks.status = 'running'
+          OR tasks.status = 'terminating' AND tasks.parent_task_id IS NULL AND tasks.has_subtasks IS NULL)
     FOR NO KEY UPDATE OF tasks SKIP LOCKED
 ),
 requeued AS (

@@ -1,5 +1,6 @@
 -- Gives the tasks of dead workers back to the queue: queued again at once, the attempt counted; complete with a failure
--- when the attempts are used up; terminated when that was asked for. One row a task.
+-- when the attempts are used up; terminated when that was asked for. One row a task. One that would end and belongs to a
+-- tree is left to rescue_trees.
 --   $1 identity uuid   $2 epoch bigint: the leader's   $3 worker_id uuid: the witness   $4 limit of claims int
 -- A worker is dead when its last heartbeat is older than its lease, while the witness has reported without a gap for at
 -- least as long. A claim without a worker is one of a process that came back after it was declared dead.
@@ -52,7 +53,8 @@ held AS MATERIALIZED (
     FROM open
     JOIN tasks ON tasks.task_id = open.task_id
     WHERE tasks.claim_token = open.claim_token
-      AND tasks.status IN ('running', 'terminating')
+      AND (tasks.status = 'running' AND tasks.attempt < tasks.max_attempts
+          OR tasks.status IN ('running', 'terminating') AND tasks.parent_task_id IS NULL AND tasks.has_subtasks IS NULL)
     FOR NO KEY UPDATE OF tasks SKIP LOCKED
 ),
 rescued AS (

@@ -312,6 +312,7 @@ async fn a_result_is_kept_with_all_its_details_and_a_wide_output_in_a_row_of_its
         failures: vec!["node2".to_owned()],
         links: Some(raw(r#"{"log": ["https://host/log"]}"#)),
         output: Some(raw(output)),
+        bubble: None,
     };
     let completions = [r#"{"n": 1}"#, wide.as_str()]
         .iter()

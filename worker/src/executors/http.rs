@@ -115,7 +115,8 @@ impl Http {
             }
             Err(error) => return self.broken(context, error),
         };
-        let said = protocol::read_body(&String::from_utf8_lossy(&body));
+        let mut said = protocol::read_body(&String::from_utf8_lossy(&body));
+        said.ask_for_subtasks(context);
         let (outcome, kept) = said.verdict.map_or_else(|| (Outcome::success(), None), protocol::Verdict::settle);
         for message in said.messages.into_iter().chain(kept) {
             context.message(message);

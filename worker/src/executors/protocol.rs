@@ -3,15 +3,18 @@
 //! Whoever says something must be heard as said: an object with an unknown or wrong key is no object of ours and becomes
 //! an error message, and if it held a result, the attempt does not pass as a success.
 
+mod subtasks;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use longshore_queue::{Outcome, ResultMessage, ResultStatus, TaskResult};
+use longshore_queue::{Bubble, NewTask, Outcome, ResultMessage, ResultStatus, TaskResult, Wait};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::json;
+use crate::Context;
 
 /// The longest `retry_after`: a year, as run_at has to stay below the year 2200.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
@@ -26,6 +29,25 @@ pub(crate) struct Said {
     pub(crate) messages: Vec<ResultMessage>,
     /// How the attempt ends, if that was said.
     pub(crate) verdict: Option<Verdict>,
+    /// Lists of tasks to insert below this one.
+    pub(crate) subtasks: Vec<Vec<NewTask>>,
+    /// Why there were subtasks that could not be read.
+    pub(crate) bad_subtasks: Option<String>,
+}
+
+impl Said {
+    /// Passes on what was said about subtasks. What is wrong with them keeps the attempt from passing.
+    pub(crate) fn ask_for_subtasks(&mut self, context: &Context) {
+        if let Some(problem) = self.bad_subtasks.take() {
+            context.refuse_subtasks(problem);
+        }
+        for tasks in self.subtasks.drain(..) {
+            if let Err(refused) = context.insert_later(tasks) {
+                context.message(ResultMessage::error(refused.to_string()));
+                context.refuse_subtasks(refused.0);
+            }
+        }
+    }
 }
 
 /// How an attempt ends, in its own words.
@@ -35,6 +57,8 @@ pub(crate) enum Verdict {
     Ended(TaskResult),
     /// Again, after this long.
     Retry(Duration, TaskResult),
+    /// Not yet: it waits for its subtasks, or does once more what they failed to do.
+    Unfinished(Outcome),
     /// There was a result, and it could not be read, for this reason.
     Unreadable(String),
 }
@@ -58,6 +82,7 @@ impl Verdict {
                 let kept = has_more.then(|| kept("the attempt asked for a retry; its result", &result));
                 (Outcome::Retry { after: Some(after), message, reason: "retry_after" }, kept)
             }
+            Self::Unfinished(outcome) => (outcome, None),
             Self::Unreadable(why) => (Outcome::retry("output", why), None),
         }
     }
@@ -86,6 +111,8 @@ pub(crate) fn read_body(body: &str) -> Said {
     let mut all = Said::default();
     for said in body.lines().map(read) {
         all.messages.extend(said.messages);
+        all.subtasks.extend(said.subtasks);
+        all.bad_subtasks = said.bad_subtasks.or(all.bad_subtasks);
         if said.verdict.is_some() {
             all.messages.extend(all.verdict.take().and_then(replaced));
             all.verdict = said.verdict;
@@ -100,6 +127,7 @@ pub(crate) fn replaced(verdict: Verdict) -> Option<ResultMessage> {
         Verdict::Ended(result) | Verdict::Retry(_, result) => {
             Some(ResultMessage { error: true, ..kept("a second result replaces this one", &result) })
         }
+        Verdict::Unfinished(_) => Some(ResultMessage::error("a second result replaces one that waits for subtasks")),
         // has its message already
         Verdict::Unreadable(_) => None,
     }
@@ -108,12 +136,15 @@ pub(crate) fn replaced(verdict: Verdict) -> Option<ResultMessage> {
 /// Reads a line. What is not a JSON object is text.
 pub(crate) fn read(line: &str) -> Said {
     let Ok(object) = serde_json::from_str::<Object>(line) else {
-        return Said { messages: note(line).into_iter().collect(), verdict: None };
+        return Said { messages: note(line).into_iter().collect(), ..Said::default() };
     };
     let has_result = object.0.contains_key("result");
+    let has_subtasks = object.0.contains_key("subtasks");
     read_object(object).unwrap_or_else(|problem| Said {
         messages: vec![ResultMessage::error(without_nul(&format!("{problem}: {}", line.trim())))],
+        bad_subtasks: has_subtasks.then(|| problem.clone()),
         verdict: has_result.then_some(Verdict::Unreadable(problem)),
+        subtasks: Vec::new(),
     })
 }
 
@@ -127,6 +158,15 @@ impl Object {
         let Some(raw) = self.0.remove(key) else { return Ok(None) };
         let clean = json::clean(raw.get()).map_err(|problem| format!("`{key}` {problem}"))?;
         serde_json::from_str(&clean).map_err(|_| format!("`{key}` must be {expected}, got {}", shown(&clean)))
+    }
+
+    /// Takes a whole number out. As JSON knows no integers, 1.0 is one.
+    fn take_integer<T: TryFrom<i64>>(&mut self, key: &str, min: i64, max: i64) -> Result<Option<T>, String> {
+        let expected = format!("a whole number from {min} to {max}");
+        let Some(number) = self.take::<f64>(key, &expected)? else { return Ok(None) };
+        let is_whole = number.fract() == 0.0 && (min as f64..=max as f64).contains(&number);
+        let number = is_whole.then_some(number as i64).and_then(|number| T::try_from(number).ok());
+        number.map(Some).ok_or_else(|| format!("`{key}` must be {expected}"))
     }
 
     /// Complains of a key that nobody took.
@@ -156,8 +196,8 @@ fn read_object(mut object: Object) -> Result<Said, String> {
     } else if error.is_some() || context.is_some() || context_type.is_some() || extra.is_some() {
         return Err("`error`, `context`, `context_type` and `extra` need `message`".to_owned());
     }
-    if let Some(subtasks) = object.take::<Vec<Value>>("subtasks", "a list of tasks")? {
-        said.messages.push(not_done("subtasks are not run by this version", "subtasks", Value::Array(subtasks)));
+    if let Some(subtasks) = object.take::<Vec<Object>>("subtasks", "a list of tasks")? {
+        said.subtasks.push(subtasks::read(subtasks)?);
     }
     if let Some(build_data) = object.take::<Value>("build_data", "JSON")? {
         said.messages.push(not_done("build_data is not recorded by this version", "build_data", build_data));
@@ -198,18 +238,47 @@ fn read_result(mut object: Object) -> Result<Verdict, String> {
             }
         },
         output: object.take("output", "JSON")?,
+        bubble: object.take::<Object>("bubble", "an object")?.map(read_bubble).transpose()?,
     };
-    let retry_after =
-        object.take::<Value>("retry_after", "a duration")?.map(|value| read_retry_after(&value)).transpose()?;
+    let retry_after = object
+        .take::<Value>("retry_after", "a duration")?
+        .map(|value| read_duration("retry_after", &value))
+        .transpose()?;
+    let suspend = object.take::<Object>("suspend", "an object")?.map(read_suspend).transpose()?;
+    let retry_failed = object.take::<Object>("retry_failed", "an object")?.map(read_retry_failed).transpose()?;
     object.end()?;
-    match (retry_after, status) {
-        (Some(after), _) => Ok(Verdict::Retry(after, result)),
-        (None, Some(_)) => Ok(Verdict::Ended(result)),
-        (None, None) => Err("`status` or `retry_after` is missing".to_owned()),
+    let ways = [status.is_some() || result.bubble.is_some(), suspend.is_some(), retry_failed.is_some()];
+    if ways.into_iter().filter(|way| *way).count() > 1 || retry_after.is_some() && (ways[1] || ways[2]) {
+        return Err("an end, `suspend`, `retry_failed` and `retry_after` exclude each other".to_owned());
+    }
+    match (retry_after, suspend, retry_failed) {
+        (Some(after), ..) => Ok(Verdict::Retry(after, result)),
+        (_, Some(suspend), _) => Ok(Verdict::Unfinished(suspend)),
+        (_, _, Some(max)) => Ok(Verdict::Unfinished(Outcome::RetryFailed { max, message: result.message })),
+        _ if ways[0] => Ok(Verdict::Ended(result)),
+        _ => Err("`status`, `bubble`, `retry_after`, `suspend` or `retry_failed` is missing".to_owned()),
     }
 }
 
-fn read_retry_after(value: &Value) -> Result<Duration, String> {
+fn read_bubble(mut object: Object) -> Result<Bubble, String> {
+    let bubble = Bubble { action: object.take("action", "a string")? };
+    object.end().map(|()| bubble).map_err(|problem| format!("bubble: {problem}"))
+}
+
+fn read_suspend(mut object: Object) -> Result<Outcome, String> {
+    let wait = object.take::<Wait>("until", "\"all\" or \"any\"")?.unwrap_or(Wait::All);
+    let timeout =
+        object.take::<Value>("timeout", "a duration")?.map(|value| read_duration("timeout", &value)).transpose()?;
+    let outcome = Outcome::Suspend { wait, timeout, seen: None };
+    object.end().map(|()| outcome).map_err(|problem| format!("suspend: {problem}"))
+}
+
+fn read_retry_failed(mut object: Object) -> Result<Option<u16>, String> {
+    let max = object.take_integer("max", 1, 32_767)?;
+    object.end().map(|()| max).map_err(|problem| format!("retry_failed: {problem}"))
+}
+
+fn read_duration(key: &str, value: &Value) -> Result<Duration, String> {
     match value {
         Value::Number(seconds) => seconds.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
         Value::String(text) => humantime::parse_duration(text).ok(),
@@ -218,7 +287,7 @@ fn read_retry_after(value: &Value) -> Result<Duration, String> {
     .filter(|after| *after <= RETRY_AFTER_MAX)
     .ok_or_else(|| {
         let value = shown(&value.to_string());
-        format!("`retry_after` must be seconds or a text like \"30s\", from 0 to 366 days, got {value}")
+        format!("`{key}` must be seconds or a text like \"30s\", from 0 to 366 days, got {value}")
     })
 }
 

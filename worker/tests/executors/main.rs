@@ -49,6 +49,8 @@ fn task() -> Task {
         max_attempts: 20,
         retry: 0,
         unique_key: None,
+        has_subtasks: false,
+        subtasks: None,
     }
 }
 
@@ -117,6 +119,8 @@ fn outcome_told(outcome: Outcome) -> String {
         }
         Outcome::Snooze { after } => format!("snooze {after:?}"),
         Outcome::Release => "release".to_owned(),
+        Outcome::Suspend { wait, timeout, .. } => format!("suspend {wait:?} {timeout:?}"),
+        Outcome::RetryFailed { max, .. } => format!("retry failed {max:?}"),
     }
 }
 

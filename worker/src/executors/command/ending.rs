@@ -78,6 +78,8 @@ pub(super) fn outcome(
         (End::Stopped(_), Some(Verdict::Ended(result) | Verdict::Retry(_, result))) => {
             (Outcome::Release, Some(kept("the attempt was given back; its result", &result)))
         }
+        // given back instead, it would ask for its subtasks once more
+        (End::Stopped(_), Some(verdict @ Verdict::Unfinished(_))) if went_well => verdict.settle(),
         (End::Stopped(_), _) => (Outcome::Release, None),
         (_, Some(verdict @ Verdict::Retry(..))) => verdict.settle(),
         (End::Exited, Some(verdict)) if went_well => verdict.settle(),
@@ -88,7 +90,9 @@ pub(super) fn outcome(
                 (without_verdict(end, exit, last_error), Some(kept))
             }
         },
-        (_, Some(Verdict::Unreadable(_)) | None) => (without_verdict(end, exit, last_error), None),
+        (_, Some(Verdict::Unreadable(_) | Verdict::Unfinished(_)) | None) => {
+            (without_verdict(end, exit, last_error), None)
+        }
     }
 }
 
@@ -129,6 +133,10 @@ mod tests {
         Some(Verdict::Retry(Duration::from_secs(30), TaskResult::default()))
     }
 
+    fn suspended() -> Option<Verdict> {
+        Some(Verdict::Unfinished(Outcome::Suspend { wait: longshore_queue::Wait::All, timeout: None, seen: None }))
+    }
+
     fn unreadable() -> Option<Verdict> {
         Some(Verdict::Unreadable("unknown key `x`".to_owned()))
     }
@@ -147,6 +155,8 @@ mod tests {
             }
             Outcome::Snooze { after } => format!("snooze {after:?}{kept}"),
             Outcome::Release => format!("release{kept}"),
+            Outcome::Suspend { wait, timeout, .. } => format!("suspend {wait:?} {timeout:?}{kept}"),
+            Outcome::RetryFailed { max, .. } => format!("retry failed {max:?}{kept}"),
         }
     }
 
@@ -166,6 +176,8 @@ mod tests {
             (End::Exited, ok, said(Incomplete), "ended incomplete"),
             (End::Exited, ok, said(Failure), "ended failure"),
             (End::Exited, ok, retry(), "retry in 30s, retry_after, retry asked for"),
+            (End::Exited, ok, suspended(), "suspend All None"),
+            (End::Exited, three, suspended(), "retry, exit, exit code 3: boom"),
             (End::Exited, ok, unreadable(), "retry, output, unknown key `x`"),
             (End::Exited, three, said(Success), overridden),
             (End::Exited, three, said(Incomplete), overridden),
@@ -195,6 +207,9 @@ mod tests {
             (Stop::Terminated, term, said(Success), "ended success"),
             (Stop::Shutdown, term, None, "release"),
             (Stop::Shutdown, Exit::Code(0), None, "release"),
+            (Stop::Shutdown, Exit::Code(0), suspended(), "suspend All None"),
+            (Stop::Shutdown, term, suspended(), "release"),
+            (Stop::Terminated, Exit::Code(0), suspended(), "ended failure, terminated, terminated (exit code 0): boom"),
             (Stop::Shutdown, Exit::Code(0), said(Success), "ended success"),
             (Stop::Shutdown, term, said(Success), "release, result kept in the log"),
             (Stop::Shutdown, Exit::Code(0), said(Failure), "release, result kept in the log"),

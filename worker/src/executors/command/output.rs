@@ -140,7 +140,10 @@ impl<'a> Transcript<'a> {
         if self.format == Stdout::Text || !line.text.trim_start().starts_with('{') {
             return self.say(line, protocol::note(&with_notice(line)));
         }
-        let Said { messages, verdict } = if line.is_cut { cut_object(line) } else { protocol::read(&line.text) };
+        let mut said = if line.is_cut { cut_object(line) } else { protocol::read(&line.text) };
+        // beyond the bound on output too
+        said.ask_for_subtasks(self.context);
+        let Said { messages, verdict, .. } = said;
         self.say(line, messages);
         // beyond the bound too: a result counts, however much was printed before it
         if verdict.is_some() {
@@ -196,7 +199,11 @@ fn with_notice(line: &Line) -> String {
 /// An object too long to be read may have held the result, so the attempt does not pass as a success.
 fn cut_object(line: &Line) -> Said {
     let problem = format!("a line with an object must have at most {LINE_MAX_BYTES} bytes, got {}", line.bytes);
-    Said { messages: vec![ResultMessage::error(problem.clone())], verdict: Some(Verdict::Unreadable(problem)) }
+    Said {
+        messages: vec![ResultMessage::error(problem.clone())],
+        verdict: Some(Verdict::Unreadable(problem)),
+        ..Said::default()
+    }
 }
 
 #[cfg(test)]

@@ -28,9 +28,14 @@ fn story(line: &str) -> Vec<String> {
         Some(Verdict::Retry(after, result)) => {
             Some(format!("retry {after:?} {}", serde_json::to_string(&result).expect("is JSON")))
         }
+        Some(Verdict::Unfinished(outcome)) => Some(format!("{outcome:?}")),
         Some(Verdict::Unreadable(why)) => Some(format!("unreadable {why}")),
     };
-    said.messages.into_iter().map(message).chain(verdict).collect()
+    let actions = |tasks: Vec<NewTask>| {
+        tasks.into_iter().fold("subtasks".to_owned(), |all, task| format!("{all} {}", task.action))
+    };
+    let subtasks = said.subtasks.into_iter().map(actions).chain(said.bad_subtasks.map(|_| "bad subtasks".to_owned()));
+    said.messages.into_iter().map(message).chain(subtasks).chain(verdict).collect()
 }
 
 #[test]
@@ -54,10 +59,14 @@ fn an_object_says_a_message_a_result_or_both() {
             r#"retry 150s {"status":"incomplete","reason":"busy"}"#,
         ),
         (r#"{"result":{"status":"success","retry_after":0}}"#, r#"retry 0ns {"status":"success"}"#),
+        (r#"{"subtasks":[{"action":"a","priority":1.0},{"action":"b"}]}"#, "subtasks a b"),
+        (r#"{"result":{"bubble":{}}}"#, r#"ended {"status":"incomplete","bubble":{}}"#),
+        (r#"{"result":{"suspend":{}}}"#, "Suspend { wait: All, timeout: None, seen: None }"),
         (
-            r#"{"subtasks":[{"action":"a"}]}"#,
-            r#"error subtasks are not run by this version | {"subtasks":[{"action":"a"}]}"#,
+            r#"{"result":{"suspend":{"until":"any","timeout":"1m"}}}"#,
+            "Suspend { wait: Any, timeout: Some(60s), seen: None }",
         ),
+        (r#"{"result":{"retry_failed":{"max":3}}}"#, "RetryFailed { max: Some(3), message: None }"),
         (r#"{"build_data":{"a":1}}"#, r#"error build_data is not recorded by this version | {"build_data":{"a":1}}"#),
     ] {
         assert_eq!(story(line), [expected], "{line}");
@@ -82,15 +91,26 @@ fn a_wrong_key_is_named_and_a_wrong_result_is_no_success() {
         (r#"{"message":5}"#, "`message` must be a string, got 5"),
         (r#"{"message":"x","error":"yes"}"#, "`error` must be true or false, got \"yes\""),
         (r#"{"error":true}"#, "`error`, `context`, `context_type` and `extra` need `message`"),
-        (r#"{"subtasks":{}}"#, "`subtasks` must be a list of tasks, got {}"),
     ] {
         assert_eq!(story(line), [format!("error {problem}: {line}")]);
+    }
+    for (line, problem) in [
+        (r#"{"subtasks":{}}"#, "`subtasks` must be a list of tasks, got {}"),
+        (r#"{"subtasks":[{}]}"#, "subtasks[0]: `action` is missing"),
+        (r#"{"subtasks":[{"action":"a","task_id":"1"}]}"#, "subtasks[0]: `task_id` must be a UUID, got 1"),
+        (r#"{"subtasks":[{"action":"a"},{"action":"b","status":"queued"}]}"#, "subtasks[1]: unknown key `status`"),
+        (
+            r#"{"subtasks":[{"action":"a","priority":1.5}]}"#,
+            "subtasks[0]: `priority` must be a whole number from 0 to 9",
+        ),
+    ] {
+        assert_eq!(story(line), [format!("error {problem}: {line}"), "bad subtasks".to_owned()]);
     }
     let long = format!(r#"{{"result":{{"status":"{}"}}}}"#, "x".repeat(100));
     let shown = format!("{}…", "x".repeat(60));
     for (line, problem) in [
         (r#"{"result":5}"#, "`result` must be an object, got 5"),
-        (r#"{"result":{}}"#, "result: `status` or `retry_after` is missing"),
+        (r#"{"result":{}}"#, "result: `status`, `bubble`, `retry_after`, `suspend` or `retry_failed` is missing"),
         (
             r#"{"result":{"status":"ok"}}"#,
             "result: `status` must be success, failure, partial_success or incomplete, got ok",
@@ -114,6 +134,10 @@ fn a_wrong_key_is_named_and_a_wrong_result_is_no_success() {
             "result: `retry_after` must be seconds or a text like \"30s\", from 0 to 366 days, got \"soon\"",
         ),
         (r#"{"result":{"status":"success"},"exit":0}"#, "unknown key `exit`"),
+        (
+            r#"{"result":{"status":"success","suspend":{}}}"#,
+            "result: an end, `suspend`, `retry_failed` and `retry_after` exclude each other",
+        ),
     ] {
         assert_eq!(story(line), [format!("error {problem}: {line}"), format!("unreadable {problem}")]);
     }
@@ -182,6 +206,19 @@ fn the_schema_of_outputs_takes_what_the_code_takes() {
         ["message", "message", "error", "context", "context_type", "extra", "subtasks", "build_data", "unknown"];
     const RESULT_KEYS: [&str; 10] =
         ["status", "status", "message", "reason", "successes", "failures", "links", "output", "retry_after", "unknown"];
+    const SUBTASK_KEYS: [&str; 10] = [
+        "action",
+        "action",
+        "priority",
+        "timeout",
+        "payload",
+        "unique_until",
+        "max_attempts",
+        "queue",
+        "after",
+        "run_at",
+    ];
+    const WAIT_KEYS: [&str; 4] = ["until", "timeout", "max", "action"];
     let schema = validator(OUTPUT_SCHEMA);
     let mut random = fastrand::Rng::with_seed(42);
     let mut taken = 0;
@@ -189,6 +226,15 @@ fn the_schema_of_outputs_takes_what_the_code_takes() {
         let mut object = any_object(&mut random, 2, &KEYS);
         if random.bool() {
             object["result"] = any_object(&mut random, 2, &RESULT_KEYS);
+            if random.u8(0..4) == 0 {
+                let key = ["bubble", "suspend", "retry_failed"][random.usize(0..3)];
+                object["result"][key] = any_object(&mut random, 1, &WAIT_KEYS);
+            }
+        }
+        if random.u8(0..4) == 0 {
+            let mut task = any_object(&mut random, 1, &SUBTASK_KEYS);
+            task["action"] = json!("a");
+            object["subtasks"] = json!([task]);
         }
         let is_taken =
             !read(&object.to_string()).messages.iter().any(|message| message.message.contains(&object.to_string()));
@@ -221,6 +267,8 @@ fn the_schema_of_tasks_takes_every_task_and_names_every_key() {
         max_attempts: 1,
         retry: 0,
         unique_key: None,
+        has_subtasks: false,
+        subtasks: None,
     };
     let most = Task {
         parent_task_id: Some(uuid::Uuid::now_v7()),
@@ -229,6 +277,22 @@ fn the_schema_of_tasks_takes_every_task_and_names_every_key() {
         request_context: Some(raw("{\"traceparent\":\"x\"}")),
         timeout: Some(Duration::from_millis(1500)),
         unique_key: Some("k".to_owned()),
+        subtasks: Some(longshore_queue::Subtasks {
+            open: 1,
+            ended: 1,
+            list: vec![longshore_queue::Subtask {
+                task_id: uuid::Uuid::now_v7(),
+                action: "b".to_owned(),
+                status: "complete".to_owned(),
+                retry: 0,
+                result_status: "success".to_owned(),
+                result_message: None,
+                result_reason: Some("r".to_owned()),
+                result_successes: vec!["n1".to_owned()],
+                result_failures: Vec::new(),
+                output: Some(raw("{}")),
+            }],
+        }),
         payload: raw("[1]"),
         ..least.clone()
     };
