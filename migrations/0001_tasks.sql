@@ -254,6 +254,11 @@ BEGIN
             USING ERRCODE = 'check_violation', TABLE = 'tasks', CONSTRAINT = 'task_id_is_a_uuidv7',
                   HINT = 'Leave task_id out, or make it as RFC 9562 version 7.';
     END IF;
+    IF get_byte(uuid_send(NEW.task_id), 6) >> 4 <> 7 OR get_byte(uuid_send(NEW.task_id), 8) >> 6 <> 2 THEN
+        RAISE EXCEPTION 'task_id % is not a UUIDv7', NEW.task_id
+            USING ERRCODE = 'check_violation', TABLE = 'tasks', CONSTRAINT = 'task_id_is_a_uuidv7',
+                  HINT = 'Leave task_id out, or make it as RFC 9562 version 7.';
+    END IF;
     IF NEW.parent_task_id IS NOT NULL OR NEW."after" IS NOT NULL THEN
         RAISE EXCEPTION 'parent_task_id and after are reserved: this version does not run task trees'
             USING ERRCODE = 'feature_not_supported', TABLE = 'tasks', HINT = 'Leave both columns out.';
