@@ -197,6 +197,7 @@ $admit$;
 
 -- Ends of tasks ----------------------------------------------------------------------------------------------------------
 -- Parts of settle_tree, tasks_terminate and rescue_trees, which call them under the trees' locks and their own settings.
+-- Ends are timed by the clock, since a transaction that waited for a lock began before what it waited for.
 
 -- Takes the locks of trees, each until the transaction ends. Striped, so that a batch of many trees takes few; in one
 -- order, so that two batches cannot wait for each other.
@@ -320,11 +321,13 @@ $bubbled$;
 
 -- Terminates tasks with all that is below them, from the top, so that nothing can be inserted behind it: what waits has
 -- ended then, what runs is terminating and will be told, and so is, until its subtasks have ended, what has any and is
--- held by nobody. Returns those that have ended, and those that may end as soon as their subtasks have.
+-- held by nobody. `why` is the reason of the uppermost. Returns those that have ended, and those that may end as soon as
+-- their subtasks have.
 CREATE FUNCTION terminate_subtrees(tops uuid[], by_whom text, why text, OUT ended uuid[], OUT parents uuid[])
 LANGUAGE plpgsql AS $terminate$
 DECLARE
     level uuid[] := tops;
+    reason text := why;
     seen record;
 BEGIN
     ended := '{}';
@@ -339,8 +342,8 @@ BEGIN
                 status = CASE WHEN status = 'running' OR has_subtasks THEN 'terminating' ELSE 'terminated' END::task_status,
                 claim_token = CASE WHEN status = 'running' OR has_subtasks IS NULL THEN claim_token END,
                 result_status = CASE WHEN status = 'running' OR has_subtasks THEN result_status ELSE 'failure' END,
-                result_reason = CASE WHEN status = 'running' THEN result_reason ELSE why END,
-                finished_at = CASE WHEN status = 'running' OR has_subtasks THEN finished_at ELSE now() END
+                result_reason = CASE WHEN status = 'running' THEN result_reason ELSE reason END,
+                finished_at = CASE WHEN status = 'running' OR has_subtasks THEN finished_at ELSE clock_timestamp() END
             FROM unnest(level) AS given (id)
             WHERE tasks.task_id = given.id
               AND tasks.status IN ('requested', 'queued', 'running')
@@ -354,6 +357,7 @@ BEGIN
         FROM marked;
         ended := ended || seen.ended;
         parents := parents || seen.parents;
+        reason := 'terminated';
         level := ARRAY(
             SELECT tasks.task_id
             FROM unnest(seen.with_subtasks) AS given (id)
@@ -489,7 +493,7 @@ BEGIN
         result_failures = sum.failures,
         waits_for = NULL,
         own_result = NULL,
-        finished_at = now(),
+        finished_at = clock_timestamp(),
         updated = now()
     WHERE task_id = parent;
     RETURN true;
@@ -634,7 +638,7 @@ BEGIN
             THEN ARRAY(SELECT jsonb_array_elements_text(details -> 'failures')) END,
         result_links = details -> 'links',
         output = CASE WHEN output_in_row THEN details -> 'output' END,
-        finished_at = CASE WHEN NOT is_open THEN now() END,
+        finished_at = CASE WHEN NOT is_open THEN clock_timestamp() END,
         updated = now()
     WHERE task_id = task.task_id;
     RETURN NOT is_open;
@@ -693,7 +697,7 @@ BEGIN
             attempt = tasks.attempt - CASE WHEN held.step = 'requeue' THEN (held.outcome ->> 'attempt_back')::boolean::int ELSE 0 END,
             run_at = CASE WHEN held.step = 'requeue' AND NOT held.is_terminating
                 THEN now() + make_interval(secs => (held.outcome ->> 'delay')::float8) ELSE tasks.run_at END,
-            finished_at = CASE WHEN held.is_terminating OR held.step <> 'requeue' THEN now() END,
+            finished_at = CASE WHEN held.is_terminating OR held.step <> 'requeue' THEN clock_timestamp() END,
             updated = now()
         FROM held
         WHERE tasks.task_id = held.task_id

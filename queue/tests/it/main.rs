@@ -20,6 +20,7 @@ mod tidy;
 mod tree_figures;
 mod tree_insert;
 mod tree_life;
+mod tree_property;
 mod tree_race;
 mod tree_results;
 mod tree_termination;
