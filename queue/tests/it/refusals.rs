@@ -54,7 +54,9 @@ const SECRET: &str = "take the credentials out; the worker's configuration holds
 const URI: &str = "write a URI with its scheme, and percent-encode what a URI may not hold";
 const SMALLER: &str = "store it elsewhere and send a reference";
 const JSON: &str = "send valid JSON";
-const TREES: &str = "leave it out: this version runs no task trees";
+const FIRST: &str = "insert the parent before, or further up in the same statement";
+const SIBLINGS: &str = "set parent_task_id: only subtasks of one task wait for one another";
+const POLICY: &str = "`continue`, `stop`, `terminate_dependants` or `terminate_rest`";
 
 /// One row a value.
 const REFUSALS: &[Refusal] = &[
@@ -161,9 +163,10 @@ const REFUSALS: &[Refusal] = &[
     refusal("design_ref", "'https:\\\\host\\design'", CHECK, "design_ref_is_a_uri", URI),
     refusal("design_ref", "'https://h/' || repeat('d', 2039)", CHECK, "design_ref_is_at_most_2048_bytes", SHORTEN)
         .shown("2,049 bytes"),
-    refusal("parent_task_id", "task_uuidv7()", "0A000", "", TREES).shown("any task"),
-    refusal("after", "ARRAY[task_uuidv7()]", "0A000", "", TREES).shown("any tasks"),
-    refusal("after", "'{}'", CHECK, "after_names_1_to_1000_tasks", TREES),
+    refusal("parent_task_id", "task_uuidv7()", "23503", "parent_task_id_exists", FIRST).shown("a task that is not there"),
+    refusal("after", "ARRAY[task_uuidv7()]", CHECK, "after_needs_a_parent", SIBLINGS).shown("tasks, without a parent"),
+    refusal("after", "'{}'", CHECK, "after_names_1_to_1000_tasks", "leave it out for a task that waits for none"),
+    refusal("on_subtask_failure", "'never'", TEXT, "", POLICY),
     refusal("status", "'paused'", TEXT, "", NOT_YOURS),
     refusal("status", "'requested'", CHECK, "tasks_begin_queued", NOT_YOURS),
     refusal("status", "'running'", CHECK, "tasks_begin_queued", NOT_YOURS),
@@ -207,6 +210,12 @@ constraint whose name says what is wrong. Nothing of the statement is inserted t
 Besides: a `task_id` that is taken gives 23505; a column that is not the producer's gives 42501 to a user with the role
 `longshore_producer`, whatever the value. A task whose `unique_key` is taken is not refused but skipped: no row is
 returned, and no error.
+
+A task that has no place in its tree is refused as well, also while others change the tree: 23503
+`after_names_earlier_siblings` for a predecessor that is no subtask of the same parent, or comes further down in the
+statement (so no cycle can be written); 23514 `parent_has_not_ended`, `parent_is_not_terminating` and
+`depth_is_at_most_32`, which counts from the root. A predecessor that has failed already ends the new task at once, unless
+the parent's policy is to continue.
 ",
     );
     page
