@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use longshore_queue::{ClaimRequest, Claimed, Keys, Result, Subtasks, claim, settle_unique, subtask_counts, subtasks};
-use metrics::{Counter, counter};
+use metrics::{Counter, Histogram, counter, histogram};
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
@@ -47,6 +47,7 @@ pub(crate) struct Claimer {
     link: Link,
     resume: Resume,
     metrics: StatementMetrics,
+    notify_to_claim: Histogram,
     wakeups: Wakeups,
 }
 
@@ -73,6 +74,7 @@ impl Claimer {
             link: Link::new(&fleet.connect, "claim"),
             resume: Resume::new(Instant::now()),
             metrics: StatementMetrics::claim(),
+            notify_to_claim: histogram!("longshore_notify_to_claim_seconds"),
             wakeups: Wakeups { notify: wakeup("notify"), poll: wakeup("poll"), capacity: wakeup("capacity") },
         }
     }
@@ -80,7 +82,7 @@ impl Claimer {
     /// Claims until the worker drains. A claim under way is finished, so that nothing is claimed and forgotten.
     pub(crate) async fn run(mut self) {
         let mut backlog = false;
-        let mut woken = false;
+        let mut woken: Option<Instant> = None;
         let mut behind = false;
         while self.fleet.phase() < Phase::Draining {
             self.fleet.vital.turn(self.number);
@@ -91,15 +93,17 @@ impl Claimer {
                 continue;
             };
             backlog = full;
-            behind = woken && found == 0 && pass == Pass::Key;
+            if let Some(heard) = woken.take_if(|_| found > 0) {
+                self.notify_to_claim.record(heard.elapsed().as_secs_f64());
+            }
+            behind = woken.is_some() && pass == Pass::Key;
             if full || behind {
                 continue;
             }
-            if woken && found == 0 {
+            if woken.take().is_some() {
                 // what a long transaction inserted lies far behind the key
                 self.resume.hurry();
             }
-            woken = false;
             if self.resume.next(Instant::now(), false) == Pass::Key {
                 woken = self.sleep(found > 0 || pass == Pass::Key).await;
             }
@@ -242,9 +246,9 @@ impl Claimer {
         }
     }
 
-    /// Sleeps until something is inserted (true), or it is time to look anyway: what `may` lie behind the key is looked
-    /// for before a long sleep.
-    async fn sleep(&self, may: bool) -> bool {
+    /// Sleeps until something is inserted (when that was heard), or it is time to look anyway: what `may` lie behind the
+    /// key is looked for before a long sleep.
+    async fn sleep(&self, may: bool) -> Option<Instant> {
         let notified = self.fleet.notified.load(Ordering::Acquire);
         let mut patience = if notified || !self.fleet.notify { self.lane.poll } else { BUSY_POLL.min(self.lane.poll) };
         if may {
@@ -253,13 +257,13 @@ impl Claimer {
         tokio::select! {
             () = self.lane.inserted.notified() => {
                 self.wakeups.notify.increment(1);
-                true
+                Some(Instant::now())
             }
             () = tokio::time::sleep(patience) => {
                 self.wakeups.poll.increment(1);
-                false
+                None
             }
-            () = self.fleet.reached(Phase::Draining) => false,
+            () = self.fleet.reached(Phase::Draining) => None,
         }
     }
 }

@@ -45,7 +45,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
 }
 
 /// Every metric, its type and what it says; `METRICS.md` is held equal to this by a test.
-pub const METRICS: [(&str, &str, &str); 30] = [
+pub const METRICS: [(&str, &str, &str); 31] = [
     ("longshore_build_info", "gauge", "1, with version and schema_version"),
     ("longshore_claim_batch_size", "histogram", "tasks a claim brought"),
     ("longshore_claim_seconds", "histogram", "time of a claim, by result: rows, empty, error"),
@@ -65,6 +65,7 @@ pub const METRICS: [(&str, &str, &str); 30] = [
     ),
     ("longshore_maintenance_seconds", "histogram", "leader's upkeep, by task"),
     ("longshore_messages_recorded_total", "counter", "result messages recorded"),
+    ("longshore_notify_to_claim_seconds", "histogram", "from hearing of an INSERT to a claim that brought something"),
     ("longshore_queue_oldest_ready_age_seconds", "gauge", "age of the oldest due task; leader only"),
     ("longshore_queue_tasks", "gauge", "tasks by queue and state: ready, scheduled; bounded count; leader only"),
     (QUEUE_WAIT, "histogram", "from due to claimed, by the database's clock"),
