@@ -10,7 +10,7 @@
 //! | nouns, and the table of legal steps | `task` |
 //! | a producer's | `insert`, `terminate`, `read` |
 //! | a worker's | `claim`, `record`, `complete`, `heartbeat`, `listen` |
-//! | the leader's | `leader`, `rescue`, `prune` |
+//! | the leader's | `leader`, `rescue`, `prune`, `schedule` |
 //! | everybody's | `connect`, `migrate`, `summary`, `error` |
 
 mod claim;
@@ -26,6 +26,7 @@ mod prune;
 mod read;
 mod record;
 mod rescue;
+mod schedule;
 mod summary;
 mod task;
 mod terminate;
@@ -45,6 +46,10 @@ pub use prune::{PartitionBytes, Retention, UpkeepAction, UpkeepStep, analyze_tab
 pub use read::{Depth, Fleet, Holder, RecordedMessage, TaskState, depths, fleet, holder, messages, read};
 pub use record::{LastMessage, NumberedMessage, last_messages, record};
 pub use rescue::{Rescued, rescue};
+pub use schedule::{
+    DueSchedule, Missed, Plan, Run, Schedule, Tick, due_schedules, pause_schedule, prune_ticks, refuse_schedule,
+    run_schedule, schedules, tick,
+};
 pub use summary::{Pace, Tally, pace, summary};
 pub use task::{Outcome, ResultMessage, ResultStatus, Status, Step, Task, TaskResult};
 pub use terminate::terminate;

@@ -1,4 +1,4 @@
-//! What only one worker of the fleet does: the active instance rescues, prunes and counts. Every write proves the lead
+//! What only one worker of the fleet does: the active instance fires schedules, rescues, prunes and counts. Every write proves the lead
 //! to the database, so a leader that was paused past its lease changes nothing when it wakes.
 
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use metrics::{Counter, Gauge, counter, gauge, histogram};
 
 use crate::fleet::{Fleet, Phase};
 use crate::link::{Link, step};
+use crate::ticker::Ticker;
 
 /// How often dead workers are looked for: a killed worker's tasks run again within its lease plus this.
 const RESCUE_INTERVAL: Duration = Duration::from_secs(3);
@@ -48,6 +49,7 @@ pub(crate) struct Scheduler {
     upkeep_due: Instant,
     analyze_due: Instant,
     retention: Retention,
+    ticker: Ticker,
     gauges: Gauges,
 }
 
@@ -71,6 +73,8 @@ impl Scheduler {
             upkeep_due: now + UPKEEP_HELD_UP,
             analyze_due: now + UPKEEP_INTERVAL,
             retention,
+            // as long as the longest that a task is kept
+            ticker: Ticker::new(retention.success.max(retention.other)),
             gauges: Gauges {
                 leader: gauge!("longshore_leader"),
                 changes: counter!("longshore_leader_changes_total"),
@@ -88,7 +92,8 @@ impl Scheduler {
             }
             let due = match self.leads {
                 Some(_) => {
-                    let singletons = [self.rescue_due, self.count_due, self.upkeep_due, self.analyze_due];
+                    let singletons =
+                        [self.rescue_due, self.count_due, self.upkeep_due, self.analyze_due, self.ticker.due()];
                     singletons.into_iter().fold(self.lead_due, Instant::min)
                 }
                 None => self.lead_due,
@@ -110,6 +115,7 @@ impl Scheduler {
             self.lead().await?;
         }
         let Some(leadership) = self.leads else { return Ok(()) };
+        self.ticker.turn(&mut self.link, leadership).await?;
         if Instant::now() >= self.rescue_due {
             self.rescue_due = Instant::now() + RESCUE_INTERVAL;
             self.rescue(leadership).await?;

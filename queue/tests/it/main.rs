@@ -13,6 +13,8 @@ mod migrate;
 mod refusals;
 mod rescue;
 mod roles;
+mod schedule_refusals;
+mod schedules;
 mod steps;
 mod summary;
 mod terminate;

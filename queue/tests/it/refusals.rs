@@ -209,6 +209,7 @@ Besides: a `task_id` that is taken gives 23505; a column that is not the produce
 returned, and no error.
 ",
     );
+    page.push_str(&crate::schedule_refusals::section());
     page
 }
 

@@ -4,6 +4,7 @@
 mod demo;
 mod dev;
 mod migrate;
+mod schedules;
 mod worker;
 
 use std::fs;
