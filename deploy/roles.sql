@@ -70,6 +70,11 @@ GRANT SELECT, INSERT, DELETE, UPDATE (heartbeat_at, beating_since, idle_until) O
 GRANT SELECT, INSERT, DELETE, UPDATE (task_ids) ON claims TO longshore_worker;
 GRANT SELECT, UPDATE (identity, epoch, lease_expires_at) ON active_instance TO longshore_worker;
 
+-- its executors' build data; another program that collects some needs a GRANT of its own
+GRANT
+    SELECT,
+    INSERT (build_id, node_name, task_id, collected_date, generator, data_format, data_element)
+ON build_data TO longshore_worker;
 -- the rest that the active instance does with schedules, it does by functions
 GRANT SELECT, UPDATE (paused) ON schedules TO longshore_worker;
 GRANT SELECT ON schedule_ticks TO longshore_worker, longshore_scheduler;
@@ -95,7 +100,8 @@ DECLARE
     routine regprocedure;
 BEGIN
     FOREACH name IN ARRAY ARRAY['tasks', 'result_message', 'task_output', 'workers', 'claims', 'active_instance',
-        'longshore_migrations', 'task_partition', 'sealed_partition', 'sealed_change', 'schedules', 'schedule_ticks']
+        'longshore_migrations', 'task_partition', 'sealed_partition', 'sealed_change', 'schedules', 'schedule_ticks',
+        'build_data']
     LOOP
         IF to_regclass(quote_ident(name)) IS NOT NULL THEN
             EXECUTE format('GRANT SELECT ON %I TO longshore_reader', name);
@@ -108,7 +114,8 @@ BEGIN
         SELECT oid FROM pg_proc
         WHERE pronamespace = quote_ident(current_schema())::regnamespace
             AND proname IN ('terminate_task', 'upkeep_step', 'analyze_tables', 'table_bytes',
-                'tick_schedule', 'refuse_schedule', 'run_schedule', 'prune_ticks')
+                'tick_schedule', 'refuse_schedule', 'run_schedule', 'prune_ticks',
+                'prune_build_data')
     LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO longshore_worker', routine);
     END LOOP;

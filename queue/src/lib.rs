@@ -9,10 +9,11 @@
 //! |---|---|
 //! | nouns, and the table of legal steps | `task` |
 //! | a producer's | `insert`, `terminate`, `read` |
-//! | a worker's | `claim`, `record`, `complete`, `heartbeat`, `listen` |
+//! | a worker's | `claim`, `record`, `build_data`, `complete`, `heartbeat`, `listen` |
 //! | the leader's | `leader`, `rescue`, `prune`, `schedule` |
 //! | everybody's | `connect`, `migrate`, `summary`, `error` |
 
+mod build_data;
 mod claim;
 mod complete;
 mod connect;
@@ -31,6 +32,10 @@ mod summary;
 mod task;
 mod terminate;
 
+pub use build_data::{
+    BuildData, BuildView, NewBuildData, PrunedBuildData, builds, builds_of_node, builds_of_task, insert_build_data,
+    prune_build_data, record_build_data,
+};
 pub use claim::{ClaimRequest, Claimed, Key, Keys, PRIORITIES, claim, settle_unique};
 pub use complete::{
     Completion, Fate, Forgotten, Held, LastOf, OUTPUT_IN_ROW_MAX_BYTES, Requeue, complete, fates, forgotten, requeue,

@@ -160,7 +160,7 @@ pub async fn prune_ticks(db: impl PgExecutor<'_>, leadership: Leadership, retent
 }
 
 /// What a step of the active instance gives: `nothing` where another has taken over, since nothing was done then.
-fn unless_deposed<T>(done: std::result::Result<T, sqlx::Error>, nothing: T) -> Result<T> {
+pub(crate) fn unless_deposed<T>(done: std::result::Result<T, sqlx::Error>, nothing: T) -> Result<T> {
     match done {
         Err(error) if is_not_active(&error) => Ok(nothing),
         done => Ok(done?),

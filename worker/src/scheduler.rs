@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use longshore_queue::{
-    Leadership, Result, Retention, UpkeepAction, abdicate, analyze_tables, depths, fleet as count_fleet, lead, rescue,
-    upkeep_step,
+    Leadership, Result, Retention, UpkeepAction, abdicate, analyze_tables, depths, fleet as count_fleet, lead,
+    prune_build_data, rescue, upkeep_step,
 };
 use metrics::{Counter, Gauge, counter, gauge, histogram};
+use uuid::Uuid;
 
 use crate::fleet::{Fleet, Phase};
 use crate::link::{Link, step};
@@ -38,6 +39,9 @@ const UPKEEP_HELD_UP: Duration = Duration::from_secs(10);
 /// How often the partitioned tables are analyzed.
 const ANALYZE_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
+/// How often build data is looked through for what has expired.
+const BUILD_DATA_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
 /// The active instance, or a candidate for it.
 pub(crate) struct Scheduler {
     fleet: Arc<Fleet>,
@@ -50,6 +54,9 @@ pub(crate) struct Scheduler {
     analyze_due: Instant,
     retention: Retention,
     ticker: Ticker,
+    build_data_due: Instant,
+    /// `None`: kept for ever.
+    build_data_retention: Option<Duration>,
     gauges: Gauges,
 }
 
@@ -60,7 +67,7 @@ struct Gauges {
 }
 
 impl Scheduler {
-    pub(crate) fn new(fleet: &Arc<Fleet>, retention: Retention) -> Self {
+    pub(crate) fn new(fleet: &Arc<Fleet>, retention: Retention, build_data: Option<Duration>) -> Self {
         let now = Instant::now();
         Self {
             fleet: Arc::clone(fleet),
@@ -75,6 +82,8 @@ impl Scheduler {
             retention,
             // as long as the longest that a task is kept
             ticker: Ticker::new(retention.success.max(retention.other)),
+            build_data_due: now + UPKEEP_INTERVAL,
+            build_data_retention: build_data,
             gauges: Gauges {
                 leader: gauge!("longshore_leader"),
                 changes: counter!("longshore_leader_changes_total"),
@@ -94,7 +103,8 @@ impl Scheduler {
                 Some(_) => {
                     let singletons =
                         [self.rescue_due, self.count_due, self.upkeep_due, self.analyze_due, self.ticker.due()];
-                    singletons.into_iter().fold(self.lead_due, Instant::min)
+                    let build_data = self.build_data_retention.map(|_| self.build_data_due);
+                    singletons.into_iter().chain(build_data).fold(self.lead_due, Instant::min)
                 }
                 None => self.lead_due,
             };
@@ -129,6 +139,12 @@ impl Scheduler {
             self.upkeep_due = Instant::now() + UPKEEP_HELD_UP;
             self.upkeep_due = Instant::now() + self.upkeep(leadership).await?;
         }
+        if let Some(retention) = self.build_data_retention
+            && Instant::now() >= self.build_data_due
+        {
+            self.build_data_due = Instant::now() + BUILD_DATA_INTERVAL;
+            self.prune_build_data(leadership, retention).await?;
+        }
         if Instant::now() >= self.analyze_due {
             self.analyze_due = Instant::now() + ANALYZE_INTERVAL;
             let began = Instant::now();
@@ -136,6 +152,23 @@ impl Scheduler {
                 maintained("analyze", began);
             }
         }
+        Ok(())
+    }
+
+    /// Deletes build data that has expired; each call looks at a bounded part.
+    async fn prune_build_data(&mut self, leadership: Leadership, retention: Duration) -> Result<()> {
+        let (began, mut walked_to, mut deleted) = (Instant::now(), Some(Uuid::nil()), 0);
+        while let Some(from) = walked_to {
+            let pruned = step!(self.link, db => prune_build_data(db, leadership, retention, from))?;
+            deleted += pruned.deleted;
+            walked_to = pruned.next;
+            if Instant::now() >= self.lead_due {
+                // the lead comes first; the rest goes the next time
+                break;
+            }
+        }
+        counter!("longshore_build_data_pruned_total").increment(u64::try_from(deleted).unwrap_or(0));
+        maintained("prune_build_data", began);
         Ok(())
     }
 

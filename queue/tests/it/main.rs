@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod build_data;
 mod contract;
 mod figures;
 mod leader;

@@ -210,6 +210,7 @@ returned, and no error.
 ",
     );
     page.push_str(&crate::schedule_refusals::section());
+    page.push_str(&crate::build_data::section());
     page
 }
 

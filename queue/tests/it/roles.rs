@@ -94,6 +94,8 @@ async fn a_producer_role_inserts_and_learns_the_id_and_nothing_else() {
                 "INSERT INTO schedules (name, every, action) VALUES ('s', '1 h', 'work')",
                 "SELECT run_schedule('s')",
                 "SELECT FROM schedule_ticks",
+                "SELECT FROM build_data",
+                "INSERT INTO build_data (node_name) VALUES ('n')",
             ]
         )
         .await,
@@ -220,6 +222,8 @@ async fn a_worker_role_changes_no_schema_and_no_producers_column() {
                 "DELETE FROM schedules",
                 "INSERT INTO schedule_ticks VALUES ('s', now(), 'fired')",
                 "DELETE FROM schedule_ticks",
+                "UPDATE build_data SET data_element = 'other'",
+                "DELETE FROM build_data",
                 "INSERT INTO longshore_migrations VALUES (999, 'later', now(), true, '', 0)",
             ]
         )

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 what was named is not there, 64 bad configuration; a worker that has
 //! not finished everything ends with those of [`longshore_worker::Ended`].
 
+mod builds;
 mod database;
 mod demo;
 mod dev;
@@ -40,6 +41,7 @@ pub(crate) enum Command {
     Worker(worker::Worker),
     Dev(dev::Dev),
     Demo(demo::Demo),
+    Builds(builds::Builds),
     Schedules(schedules::Schedules),
     #[command(hide = true)]
     DemoProgram(demo::Program),
@@ -56,6 +58,7 @@ impl Command {
             Self::Worker(worker) => worker.run(),
             Self::Dev(dev) => dev.run(),
             Self::Demo(demo) => demo.run(),
+            Self::Builds(builds) => builds.run(),
             Self::Schedules(schedules) => schedules.run(),
             Self::DemoProgram(program) => program.run(),
         }

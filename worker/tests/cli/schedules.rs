@@ -6,7 +6,7 @@ use sqlx::{Connection, Executor, PgConnection};
 use crate::{Folder, empty_database, stderr, stdout};
 
 /// A migrated database with these rows, and the command `longshore` upon it.
-async fn with<'f>(folder: &'f Folder, sql: &'static str) -> impl Fn(&[&str]) -> Output + 'f {
+pub(crate) async fn with<'f>(folder: &'f Folder, sql: &'static str) -> impl Fn(&[&str]) -> Output + 'f {
     let url = empty_database().await;
     let of_url = url.clone();
     let run =
