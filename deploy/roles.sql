@@ -1,4 +1,4 @@
--- The four roles of an installation, each with the least that its work needs. Run it by psql as the owner of the tables
+-- The five roles of an installation, each with the least that its work needs. Run it by psql as the owner of the tables
 -- (and one who may create roles), after every `longshore migrate`; running it again changes nothing.
 --
 --   psql -v schema=public -f deploy/roles.sql          (the schema of the tables; public where it is left out)
@@ -8,6 +8,7 @@
 --   longshore_producer    inserts tasks and learns their ids; reads nothing, not even its own tasks
 --   longshore_worker      runs `longshore worker`; owns nothing, so it can change no table
 --   longshore_reader      reads everything, changes nothing
+--   longshore_scheduler   writes, pauses and runs schedules, and sees their ticks: whatever it schedules is inserted
 --   longshore_terminator  asks for the end of a task it knows the id of, and nothing else
 --
 -- Nobody but the owner may create objects in the schema: what runs there as the owner would find them.
@@ -26,7 +27,9 @@ DO $roles$
 DECLARE
     role text;
 BEGIN
-    FOREACH role IN ARRAY ARRAY['longshore_producer', 'longshore_worker', 'longshore_reader', 'longshore_terminator'] LOOP
+    FOREACH role IN ARRAY ARRAY[
+        'longshore_producer', 'longshore_worker', 'longshore_reader', 'longshore_scheduler', 'longshore_terminator'
+    ] LOOP
         BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN', role);
         EXCEPTION WHEN duplicate_object OR unique_violation THEN
@@ -37,7 +40,8 @@ END
 $roles$;
 
 REVOKE CREATE ON SCHEMA :"schema" FROM PUBLIC;
-GRANT USAGE ON SCHEMA :"schema" TO longshore_producer, longshore_worker, longshore_reader, longshore_terminator;
+GRANT USAGE ON SCHEMA :"schema"
+    TO longshore_producer, longshore_worker, longshore_reader, longshore_scheduler, longshore_terminator;
 
 GRANT
     SELECT (task_id),
@@ -68,6 +72,27 @@ GRANT SELECT, INSERT, DELETE, UPDATE (heartbeat_at, beating_since, idle_until) O
 GRANT SELECT, INSERT, DELETE, UPDATE (task_ids) ON claims TO longshore_worker;
 GRANT SELECT, UPDATE (identity, epoch, lease_expires_at) ON active_instance TO longshore_worker;
 
+-- its executors' build data; another program that collects some needs a GRANT of its own
+GRANT
+    SELECT,
+    INSERT (build_id, node_name, task_id, collected_date, generator, data_format, data_element)
+ON build_data TO longshore_worker;
+-- the rest that the active instance does with schedules, it does by functions
+GRANT SELECT, UPDATE (paused) ON schedules TO longshore_worker;
+GRANT SELECT ON schedule_ticks TO longshore_worker, longshore_scheduler;
+GRANT
+    SELECT,
+    DELETE,
+    INSERT (
+        name, cron, time_zone, every, starts_at, action, queue, priority, payload, design_ref, node_filter,
+        request_context, max_attempts, "timeout", overlap, missed, missed_max, missed_after, paused, created, created_by
+    ),
+    UPDATE (
+        name, cron, time_zone, every, starts_at, action, queue, priority, payload, design_ref, node_filter,
+        request_context, max_attempts, "timeout", overlap, missed, missed_max, missed_after, paused
+    )
+ON schedules TO longshore_scheduler;
+
 GRANT SELECT (task_id), UPDATE ("terminate") ON tasks TO longshore_terminator;
 
 -- What later migrations may bring, by name: the schema may hold tables and functions of other programs.
@@ -77,7 +102,8 @@ DECLARE
     routine regprocedure;
 BEGIN
     FOREACH name IN ARRAY ARRAY['tasks', 'result_message', 'task_output', 'workers', 'claims', 'active_instance',
-        'longshore_migrations', 'task_partition', 'sealed_partition', 'sealed_change']
+        'longshore_migrations', 'task_partition', 'sealed_partition', 'sealed_change', 'schedules', 'schedule_ticks',
+        'build_data']
     LOOP
         IF to_regclass(quote_ident(name)) IS NOT NULL THEN
             EXECUTE format('GRANT SELECT ON %I TO longshore_reader', name);
@@ -90,7 +116,8 @@ BEGIN
         SELECT oid FROM pg_proc
         WHERE pronamespace = quote_ident(current_schema())::regnamespace
             AND proname IN ('terminate_task', 'upkeep_step', 'analyze_tables', 'table_bytes', 'settle_tree', 'rescue_trees',
-                'end_duplicates_of_trees')
+                'end_duplicates_of_trees', 'tick_schedule', 'refuse_schedule', 'run_schedule', 'prune_ticks',
+                'prune_build_data')
     LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO longshore_worker', routine);
     END LOOP;
@@ -99,6 +126,12 @@ BEGIN
         WHERE pronamespace = quote_ident(current_schema())::regnamespace AND proname = 'terminate_task'
     LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO longshore_terminator', routine);
+    END LOOP;
+    FOR routine IN
+        SELECT oid FROM pg_proc
+        WHERE pronamespace = quote_ident(current_schema())::regnamespace AND proname = 'run_schedule'
+    LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO longshore_scheduler', routine);
     END LOOP;
 END
 $grants$;

@@ -9,10 +9,11 @@
 //! |---|---|
 //! | nouns, and the table of legal steps | `task` |
 //! | a producer's | `insert`, `terminate`, `read` |
-//! | a worker's | `claim`, `record`, `complete`, `tree`, `heartbeat`, `listen` |
-//! | the leader's | `leader`, `rescue`, `prune` |
+//! | a worker's | `claim`, `record`, `build_data`, `complete`, `tree`, `heartbeat`, `listen` |
+//! | the leader's | `leader`, `rescue`, `prune`, `schedule` |
 //! | everybody's | `connect`, `migrate`, `summary`, `error` |
 
+mod build_data;
 mod claim;
 mod complete;
 mod connect;
@@ -26,11 +27,16 @@ mod prune;
 mod read;
 mod record;
 mod rescue;
+mod schedule;
 mod summary;
 mod task;
 mod terminate;
 mod tree;
 
+pub use build_data::{
+    BuildData, BuildView, NewBuildData, PrunedBuildData, builds, builds_of_node, builds_of_task, insert_build_data,
+    prune_build_data, record_build_data,
+};
 pub use claim::{ClaimRequest, Claimed, Key, Keys, PRIORITIES, claim, settle_unique};
 pub use complete::{
     Completion, Fate, Forgotten, Held, LastOf, Locked, OUTPUT_IN_ROW_MAX_BYTES, Requeue, complete, fates, forgotten,
@@ -47,6 +53,10 @@ pub use prune::{PartitionBytes, Retention, UpkeepAction, UpkeepStep, analyze_tab
 pub use read::{Depth, Fleet, Holder, RecordedMessage, TaskState, depths, fleet, holder, messages, read};
 pub use record::{LastMessage, NumberedMessage, last_messages, record};
 pub use rescue::{Rescued, rescue};
+pub use schedule::{
+    DueSchedule, Missed, Plan, Run, Schedule, Tick, due_schedules, pause_schedule, prune_ticks, refuse_schedule,
+    run_schedule, schedules, tick,
+};
 pub use summary::{Pace, Tally, pace, summary};
 pub use task::{
     Bubble, Outcome, ResultMessage, ResultStatus, Status, Step, Subtask, SubtaskPolicy, Subtasks, Task, TaskResult,

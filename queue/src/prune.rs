@@ -119,6 +119,6 @@ pub async fn table_bytes(db: impl PgExecutor<'_>) -> Result<Vec<PartitionBytes>>
 }
 
 /// The SQLSTATE by which the functions of upkeep refuse an instance that is not active.
-fn is_not_active(error: &sqlx::Error) -> bool {
+pub(crate) fn is_not_active(error: &sqlx::Error) -> bool {
     error.as_database_error().and_then(|e| e.code()).is_some_and(|code| code == "LS001")
 }

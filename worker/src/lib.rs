@@ -22,6 +22,8 @@ mod resume;
 mod scheduler;
 mod secret;
 mod settler;
+mod ticker;
+mod timing;
 mod verdict;
 mod watcher;
 mod worker;

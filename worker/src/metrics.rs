@@ -45,8 +45,9 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
 }
 
 /// Every metric, its type and what it says; `METRICS.md` is held equal to this by a test.
-pub const METRICS: [(&str, &str, &str); 31] = [
+pub const METRICS: [(&str, &str, &str); 34] = [
     ("longshore_build_info", "gauge", "1, with version and schema_version"),
+    ("longshore_build_data_pruned_total", "counter", "entries of build data removed by retention"),
     ("longshore_claim_batch_size", "histogram", "tasks a claim brought"),
     ("longshore_claim_seconds", "histogram", "time of a claim, by result: rows, empty, error"),
     ("longshore_complete_batch_size", "histogram", "tasks settled by one statement"),
@@ -69,6 +70,8 @@ pub const METRICS: [(&str, &str, &str); 31] = [
     ("longshore_queue_oldest_ready_age_seconds", "gauge", "age of the oldest due task; leader only"),
     ("longshore_queue_tasks", "gauge", "tasks by queue and state: ready, scheduled; bounded count; leader only"),
     (QUEUE_WAIT, "histogram", "from due to claimed, by the database's clock"),
+    ("longshore_schedule_lag_seconds", "histogram", "from a tick's time to its task, by the database's clock"),
+    ("longshore_schedule_ticks_total", "counter", "ticks of schedules decided, by outcome: fired, skipped, missed"),
     ("longshore_shutdown_tasks_total", "counter", "tasks at shutdown, by result: drained, released"),
     (ATTEMPTS, "histogram", "attempts a task had when it ended"),
     (EXECUTION, "histogram", "time an executor took, by queue and action"),

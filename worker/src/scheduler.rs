@@ -1,17 +1,19 @@
-//! What only one worker of the fleet does: the active instance rescues, prunes and counts. Every write proves the lead
+//! What only one worker of the fleet does: the active instance fires schedules, rescues, prunes and counts. Every write proves the lead
 //! to the database, so a leader that was paused past its lease changes nothing when it wakes.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use longshore_queue::{
-    Leadership, Result, Retention, UpkeepAction, abdicate, analyze_tables, depths, fleet as count_fleet, lead, rescue,
-    rescue_trees, upkeep_step,
+    Leadership, Result, Retention, UpkeepAction, abdicate, analyze_tables, depths, fleet as count_fleet, lead,
+    prune_build_data, rescue, rescue_trees, upkeep_step,
 };
 use metrics::{Counter, Gauge, counter, gauge, histogram};
+use uuid::Uuid;
 
 use crate::fleet::{Fleet, Phase};
 use crate::link::{Link, step};
+use crate::ticker::Ticker;
 
 /// How often dead workers are looked for: a killed worker's tasks run again within its lease plus this.
 const RESCUE_INTERVAL: Duration = Duration::from_secs(3);
@@ -37,6 +39,9 @@ const UPKEEP_HELD_UP: Duration = Duration::from_secs(10);
 /// How often the partitioned tables are analyzed.
 const ANALYZE_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
+/// How often build data is looked through for what has expired.
+const BUILD_DATA_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
 /// The active instance, or a candidate for it.
 pub(crate) struct Scheduler {
     fleet: Arc<Fleet>,
@@ -48,6 +53,10 @@ pub(crate) struct Scheduler {
     upkeep_due: Instant,
     analyze_due: Instant,
     retention: Retention,
+    ticker: Ticker,
+    build_data_due: Instant,
+    /// `None`: kept for ever.
+    build_data_retention: Option<Duration>,
     gauges: Gauges,
 }
 
@@ -58,7 +67,7 @@ struct Gauges {
 }
 
 impl Scheduler {
-    pub(crate) fn new(fleet: &Arc<Fleet>, retention: Retention) -> Self {
+    pub(crate) fn new(fleet: &Arc<Fleet>, retention: Retention, build_data: Option<Duration>) -> Self {
         let now = Instant::now();
         Self {
             fleet: Arc::clone(fleet),
@@ -71,6 +80,10 @@ impl Scheduler {
             upkeep_due: now + UPKEEP_HELD_UP,
             analyze_due: now + UPKEEP_INTERVAL,
             retention,
+            // as long as the longest that a task is kept
+            ticker: Ticker::new(retention.success.max(retention.other)),
+            build_data_due: now + UPKEEP_INTERVAL,
+            build_data_retention: build_data,
             gauges: Gauges {
                 leader: gauge!("longshore_leader"),
                 changes: counter!("longshore_leader_changes_total"),
@@ -88,8 +101,10 @@ impl Scheduler {
             }
             let due = match self.leads {
                 Some(_) => {
-                    let singletons = [self.rescue_due, self.count_due, self.upkeep_due, self.analyze_due];
-                    singletons.into_iter().fold(self.lead_due, Instant::min)
+                    let singletons =
+                        [self.rescue_due, self.count_due, self.upkeep_due, self.analyze_due, self.ticker.due()];
+                    let build_data = self.build_data_retention.map(|_| self.build_data_due);
+                    singletons.into_iter().chain(build_data).fold(self.lead_due, Instant::min)
                 }
                 None => self.lead_due,
             };
@@ -110,6 +125,7 @@ impl Scheduler {
             self.lead().await?;
         }
         let Some(leadership) = self.leads else { return Ok(()) };
+        self.ticker.turn(&mut self.link, leadership).await?;
         if Instant::now() >= self.rescue_due {
             self.rescue_due = Instant::now() + RESCUE_INTERVAL;
             self.rescue(leadership).await?;
@@ -123,6 +139,12 @@ impl Scheduler {
             self.upkeep_due = Instant::now() + UPKEEP_HELD_UP;
             self.upkeep_due = Instant::now() + self.upkeep(leadership).await?;
         }
+        if let Some(retention) = self.build_data_retention
+            && Instant::now() >= self.build_data_due
+        {
+            self.build_data_due = Instant::now() + BUILD_DATA_INTERVAL;
+            self.prune_build_data(leadership, retention).await?;
+        }
         if Instant::now() >= self.analyze_due {
             self.analyze_due = Instant::now() + ANALYZE_INTERVAL;
             let began = Instant::now();
@@ -130,6 +152,23 @@ impl Scheduler {
                 maintained("analyze", began);
             }
         }
+        Ok(())
+    }
+
+    /// Deletes build data that has expired; each call looks at a bounded part.
+    async fn prune_build_data(&mut self, leadership: Leadership, retention: Duration) -> Result<()> {
+        let (began, mut walked_to, mut deleted) = (Instant::now(), Some(Uuid::nil()), 0);
+        while let Some(from) = walked_to {
+            let pruned = step!(self.link, db => prune_build_data(db, leadership, retention, from))?;
+            deleted += pruned.deleted;
+            walked_to = pruned.next;
+            if Instant::now() >= self.lead_due {
+                // the lead comes first; the rest goes the next time
+                break;
+            }
+        }
+        counter!("longshore_build_data_pruned_total").increment(u64::try_from(deleted).unwrap_or(0));
+        maintained("prune_build_data", began);
         Ok(())
     }
 

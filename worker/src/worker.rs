@@ -215,7 +215,7 @@ impl Worker {
         let retention = Retention { success: self.config.retention.success, other: self.config.retention.other };
         loops.spawn_local(Settler::new(&fleet, inbox).run());
         loops.spawn_local(Watcher::new(&fleet, executors.clone()).run());
-        loops.spawn_local(Scheduler::new(&fleet, retention).run());
+        loops.spawn_local(Scheduler::new(&fleet, retention, self.config.retention.build_data).run());
         loops.spawn_local(health::serve(Arc::clone(&fleet), http, self.metrics));
         if fleet.notify {
             loops.spawn_local(listener::run(Arc::clone(&fleet)));

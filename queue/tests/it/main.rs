@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod build_data;
 mod contract;
 mod figures;
 mod leader;
@@ -13,6 +14,8 @@ mod migrate;
 mod refusals;
 mod rescue;
 mod roles;
+mod schedule_refusals;
+mod schedules;
 mod steps;
 mod summary;
 mod terminate;

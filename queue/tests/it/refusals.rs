@@ -218,6 +218,8 @@ statement (so no cycle can be written); 23514 `parent_has_not_ended`, `parent_is
 the parent's policy is to continue.
 ",
     );
+    page.push_str(&crate::schedule_refusals::section());
+    page.push_str(&crate::build_data::section());
     page
 }
 

@@ -4,9 +4,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use longshore_queue::{
-    Completion, Leadership, OUTPUT_IN_ROW_MAX_BYTES, Retention, TaskResult, UpkeepAction::NotActive, abdicate,
-    analyze_tables, check_schema, depths, fates, fleet, forgotten, heartbeat, idle, insert, last_messages, leave,
-    messages, read, settle_unique, table_bytes, terminate, upkeep_step,
+    Completion, Leadership, OUTPUT_IN_ROW_MAX_BYTES, Plan, Retention, TaskResult, UpkeepAction::NotActive, abdicate,
+    analyze_tables, check_schema, depths, due_schedules, fates, fleet, forgotten, heartbeat, idle, insert,
+    last_messages, leave, messages, pause_schedule, prune_ticks, read, refuse_schedule, run_schedule, schedules,
+    settle_unique, table_bytes, terminate, tick, upkeep_step,
 };
 use sqlx::Executor;
 
@@ -14,7 +15,7 @@ use crate::support::actor::{Actor, back, named, notes, success};
 use crate::support::{Database, SERVER, database};
 
 /// Runs each statement and prints what it is refused with.
-async fn refusals(database: &Database, statements: &[&str]) -> Vec<String> {
+pub(crate) async fn refusals(database: &Database, statements: &[&str]) -> Vec<String> {
     let mut allowed = Vec::new();
     for statement in statements {
         let (sqlstate, _) = database.refusal(statement).await;
@@ -26,7 +27,7 @@ async fn refusals(database: &Database, statements: &[&str]) -> Vec<String> {
 }
 
 /// What nobody but the owner may do.
-const SCHEMA_CHANGES: [&str; 14] = [
+pub(crate) const SCHEMA_CHANGES: [&str; 14] = [
     "TRUNCATE tasks",
     "TRUNCATE claims",
     "DROP TABLE tasks",
@@ -93,6 +94,12 @@ async fn a_producer_role_inserts_and_learns_the_id_and_nothing_else() {
                 "SELECT FROM claims",
                 "SELECT FROM active_instance",
                 "SELECT FROM longshore_migrations",
+                "SELECT FROM schedules",
+                "INSERT INTO schedules (name, every, action) VALUES ('s', '1 h', 'work')",
+                "SELECT run_schedule('s')",
+                "SELECT FROM schedule_ticks",
+                "SELECT FROM build_data",
+                "INSERT INTO build_data (node_name) VALUES ('n')",
             ]
         )
         .await,
@@ -155,6 +162,15 @@ async fn a_worker_role_runs_every_step_of_the_crate() {
     assert_ne!(step!(db => upkeep_step(db, leadership, Retention { success: week, other: week })).action, NotActive);
     assert!(step!(db => analyze_tables(db, leadership)));
     assert!(step!(db => table_bytes(db)).len() >= 4);
+    database.run("INSERT INTO schedules (name, every, action) VALUES ('s', '1 h', 'other')").await;
+    let schedule = step!(db => due_schedules(db, 1)).remove(0);
+    let next = Plan { fire_ats: vec![schedule.now], missed_at: None, ticked_to: schedule.now, next_at: schedule.now };
+    assert_eq!(step!(db => tick(db, leadership, &schedule, &next)).len(), 1);
+    assert!(step!(db => refuse_schedule(db, leadership, &schedule, "wrong", week)));
+    assert_eq!(step!(db => prune_ticks(db, leadership, week)), 0);
+    assert!(step!(db => pause_schedule(db, "s", true)));
+    assert!(step!(db => run_schedule(db, "s")).is_some());
+    assert_eq!(step!(db => schedules(db)).len(), 1);
     step!(db => abdicate(db, leadership));
     step!(db => leave(db, actor.worker_id));
     assert_eq!(database.value::<i64>("SELECT count(*) FROM claims").await, 0);
@@ -204,6 +220,14 @@ async fn a_worker_role_changes_no_schema_and_no_producers_column() {
                 "INSERT INTO active_instance (one) VALUES (false)",
                 "DELETE FROM active_instance",
                 "DELETE FROM longshore_migrations",
+                "INSERT INTO schedules (name, every, action) VALUES ('s', '1 h', 'work')",
+                "UPDATE schedules SET payload = '1'",
+                "UPDATE schedules SET ticked_to = now()",
+                "DELETE FROM schedules",
+                "INSERT INTO schedule_ticks VALUES ('s', now(), 'fired')",
+                "DELETE FROM schedule_ticks",
+                "UPDATE build_data SET data_element = 'other'",
+                "DELETE FROM build_data",
                 "INSERT INTO longshore_migrations VALUES (999, 'later', now(), true, '', 0)",
             ]
         )
@@ -241,6 +265,8 @@ async fn a_reader_role_sees_everything_and_changes_nothing() {
                 "UPDATE active_instance SET epoch = epoch + 1",
                 "DELETE FROM claims",
                 "DELETE FROM workers",
+                "UPDATE schedules SET paused = true",
+                "SELECT run_schedule('s')",
             ]
         )
         .await,

@@ -1,11 +1,14 @@
 //! The commands, one file each: a struct of what the command line gives, and `run`.
 //!
-//! Exit codes: 0 done, 1 failed, 2 wrong usage, 64 bad configuration; a worker that has not finished everything ends
-//! with those of [`longshore_worker::Ended`].
+//! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 what was named is not there, 64 bad configuration; a worker that has
+//! not finished everything ends with those of [`longshore_worker::Ended`].
 
+mod builds;
+mod database;
 mod demo;
 mod dev;
 mod migrate;
+mod schedules;
 mod worker;
 
 use std::io::{self, IsTerminal};
@@ -22,6 +25,9 @@ const LOG_DEFAULT: &str = "warn,longshore=info";
 /// The exit code of a bad configuration: EX_USAGE of sysexits.h, which leaves 2 to the command line itself.
 const BAD_CONFIGURATION: u8 = 64;
 
+/// The exit code where what was named is not there.
+const NOT_FOUND: u8 = 3;
+
 #[derive(Debug, Parser)]
 #[command(name = "longshore", version, about = "A durable task queue and worker on Postgres")]
 pub(crate) struct Arguments {
@@ -35,6 +41,8 @@ pub(crate) enum Command {
     Worker(worker::Worker),
     Dev(dev::Dev),
     Demo(demo::Demo),
+    Builds(builds::Builds),
+    Schedules(schedules::Schedules),
     #[command(hide = true)]
     DemoProgram(demo::Program),
 }
@@ -50,6 +58,8 @@ impl Command {
             Self::Worker(worker) => worker.run(),
             Self::Dev(dev) => dev.run(),
             Self::Demo(demo) => demo.run(),
+            Self::Builds(builds) => builds.run(),
+            Self::Schedules(schedules) => schedules.run(),
             Self::DemoProgram(program) => program.run(),
         }
     }
@@ -86,6 +96,19 @@ pub(crate) fn told(error: &anyhow::Error) -> String {
 pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
     let is_configuration = error.is::<ConfigError>() || matches!(error.downcast_ref(), Some(StartError::Config(_)));
     if is_configuration { ExitCode::from(BAD_CONFIGURATION) } else { ExitCode::FAILURE }
+}
+
+/// Rows in columns as wide as their widest entry; nothing but the head where there are none.
+fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let mut lines = vec![head.map(str::to_owned)];
+    lines.extend(rows);
+    let widths: [usize; N] =
+        std::array::from_fn(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0));
+    let line = |line: &[String; N]| {
+        let padded: Vec<String> = line.iter().zip(widths).map(|(entry, width)| format!("{entry:width$}")).collect();
+        padded.join("  ").trim_end().to_owned() + "\n"
+    };
+    lines.iter().map(line).collect()
 }
 
 /// Runs one command's asynchronous part on this thread.

@@ -81,6 +81,7 @@ pub(super) const KEYS: &[Key] = &[
     only("http", "headers", Kind::TextMap { max: 64 }, Otherwise("none")),
     key("retention", "success", duration(secs(60), days(3650)), Is("7d")),
     key("retention", "other", duration(secs(60), days(3650)), Is("30d")),
+    key("retention", "build_data", duration(secs(60), days(3650)), Otherwise("kept for ever")),
 ];
 
 const fn key(section: &'static str, name: &'static str, kind: Kind, default: Default) -> Key {

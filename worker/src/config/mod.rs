@@ -54,7 +54,7 @@ pub struct Config {
     pub queues: BTreeMap<String, Queue>,
     /// What the worker can do, by the action's name; never empty.
     pub actions: BTreeMap<String, Action>,
-    /// How long ended tasks are kept.
+    /// How long ended tasks, and build data, are kept.
     pub retention: Retention,
 }
 
@@ -159,13 +159,15 @@ pub struct HttpSettings {
     pub headers: BTreeMap<String, Secret>,
 }
 
-/// How long ended tasks are kept.
+/// How long ended tasks, and build data, are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     /// Those that ended in success.
     pub success: Duration,
     /// All others.
     pub other: Duration,
+    /// Build data, except the latest of each node and generator; `None`: kept for ever.
+    pub build_data: Option<Duration>,
 }
 
 impl Config {

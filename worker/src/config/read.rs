@@ -42,7 +42,11 @@ pub(super) fn config(source: &str, root: &Section<'_>) -> Config {
         worker: worker(&root.section("worker", "worker")),
         queues,
         actions,
-        retention: Retention { success: retention.duration("success"), other: retention.duration("other") },
+        retention: Retention {
+            success: retention.duration("success"),
+            other: retention.duration("other"),
+            build_data: retention.some_duration("build_data"),
+        },
     }
 }
 

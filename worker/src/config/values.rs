@@ -69,12 +69,23 @@ impl<'a> Section<'a> {
 
     /// A duration within its bounds.
     pub(super) fn duration(&self, name: &str) -> Duration {
-        let key = self.key(name);
-        let (Kind::Duration { min, max }, Default::Is(default)) = (&key.kind, &key.default) else {
-            unreachable!("the table of keys has {name} as a duration with a default")
+        let Default::Is(default) = self.key(name).default else {
+            unreachable!("the table of keys has {name} with a default")
         };
+        self.duration_or(name, default)
+    }
+
+    /// The duration, or nothing where the key is absent.
+    pub(super) fn some_duration(&self, name: &str) -> Option<Duration> {
+        self.given(name)?;
+        Some(self.duration_or(name, "365d"))
+    }
+
+    fn duration_or(&self, name: &str, default: &'static str) -> Duration {
+        let key = self.key(name);
+        let Kind::Duration { min, max } = &key.kind else { unreachable!("the table of keys has {name} as a duration") };
         let text = match self.given(name) {
-            None => *default,
+            None => default,
             Some(DeValue::String(text)) => text.as_ref(),
             Some(value) => {
                 self.refuse(

@@ -1,9 +1,11 @@
 //! The binary, run as a shell or an orchestrator runs it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod builds;
 mod demo;
 mod dev;
 mod migrate;
+mod schedules;
 mod worker;
 
 use std::fs;

@@ -23,6 +23,7 @@ mod poor;
 mod program;
 mod proxy;
 mod rig;
+mod schedules;
 mod shutdown;
 mod tally;
 mod termination;
@@ -81,6 +82,8 @@ fn main() -> ExitCode {
         leader: a_killed_leader_is_replaced_within_its_lease_and_a_second,
             a_leader_that_is_told_to_end_gives_the_lead_up,
             a_leader_stopped_past_its_lease_changes_nothing_when_it_wakes;
+        schedules: each_second_has_one_task_while_leaders_are_killed_and_stopped,
+            a_schedule_that_cannot_fire_says_why_and_the_others_go_on;
         health: a_worker_answers_for_its_life_its_readiness_and_its_metrics;
         hostile: any_row_that_is_accepted_ends_and_no_worker_is_harmed;
         versions: an_older_worker_goes_on_while_and_after_the_schema_moves_on;

@@ -25,6 +25,7 @@ fn every_bound_names_itself() {
         ("queues.q", "poll = '9ms'", "queues.q.poll must be at least 10ms, got 9ms"),
         ("queues.q", "poll = '61s'", "queues.q.poll must be at most 1m, got 61s"),
         ("retention", "success = '59s'", "retention.success must be at least 1m, got 59s"),
+        ("retention", "build_data = '1s'", "retention.build_data must be at least 1m, got 1s"),
         ("retention", "other = '3651d'", "retention.other must be at most 3650d, got 3651d"),
     ];
     for (section, line, expected) in cases {

@@ -61,7 +61,11 @@ fn the_least_file_has_every_default() {
                 executor: ActionExecutor::Noop,
             },
         )]),
-        retention: Retention { success: Duration::from_secs(7 * 86_400), other: Duration::from_secs(30 * 86_400) },
+        retention: Retention {
+            success: Duration::from_secs(7 * 86_400),
+            other: Duration::from_secs(30 * 86_400),
+            build_data: None,
+        },
     };
     assert_eq!(config, expected);
     assert!(worker.name.ends_with(&format!("-{}", std::process::id())) && worker.name.len() <= 128);

@@ -1,0 +1,22 @@
+-- The schedules that are due or will be within a second, at most $1, those that wait longest first. The second lets the
+-- leader sleep until just then.
+--   $1 limit int
+-- Reads all rows of schedules: there is no index on what a tick changes. No locks.
+SELECT
+    name,
+    revision,
+    cron,
+    time_zone,
+    (extract(epoch FROM every) * 1000000)::bigint AS every_us,
+    starts_at,
+    ticked_to,
+    missed::text AS missed,
+    missed_max,
+    (extract(epoch FROM missed_after) * 1000000)::bigint AS missed_after_us,
+    now() AS now,
+    extract(epoch FROM next_at - now())::float8 AS due_in_seconds
+FROM schedules
+WHERE NOT paused
+  AND (next_at IS NULL OR next_at <= now() + interval '1 second')
+ORDER BY next_at NULLS FIRST, name
+LIMIT $1

@@ -1,0 +1,134 @@
+//! Fires the schedules whose time has come, for the active instance. The database's clock says what time it is.
+
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use longshore_queue::{
+    DueSchedule, Error, Leadership, Missed, Plan, Result, due_schedules, prune_ticks, refuse_schedule, tick,
+};
+use metrics::{counter, histogram};
+
+use crate::link::{Link, step};
+use crate::timing::Timing;
+
+/// How often schedules are looked at: a new or an edited one is seen within this.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Schedules taken in one turn, so that the lead is renewed between two turns.
+const TURN_MAX: i32 = 100;
+
+/// The pause between two turns where more than one turn's schedules are due.
+const TURN_PAUSE: Duration = Duration::from_millis(50);
+
+/// After so long a schedule that cannot be read is looked at again: a leader with newer time zones may know better.
+const UNREADABLE_RETRY: Duration = Duration::from_secs(60 * 60);
+
+/// After so long a schedule whose task the database refused is tried again.
+const REFUSED_RETRY: Duration = Duration::from_secs(60);
+
+/// How often old ticks are deleted.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What the active instance knows of schedules: when to look again. All else is in the database.
+#[derive(Debug)]
+pub(crate) struct Ticker {
+    look_due: Instant,
+    prune_due: Instant,
+    retention: Duration,
+}
+
+impl Ticker {
+    /// Ticks are kept for `retention`.
+    pub(crate) fn new(retention: Duration) -> Self {
+        let now = Instant::now();
+        Self { look_due: now, prune_due: now + PRUNE_INTERVAL, retention }
+    }
+
+    /// When to come back.
+    pub(crate) fn due(&self) -> Instant {
+        self.look_due.min(self.prune_due)
+    }
+
+    /// Fires what is due. A leader that is killed between two schedules leaves the rest to the next.
+    pub(crate) async fn turn(&mut self, link: &mut Link, leadership: Leadership) -> Result<()> {
+        if Instant::now() >= self.look_due {
+            self.look_due = Instant::now() + LOOK_INTERVAL;
+            let due = step!(*link, db => due_schedules(db, TURN_MAX))?;
+            for schedule in &due {
+                let wait = schedule.due_in_seconds.unwrap_or(0.0);
+                if wait > 0.0 {
+                    self.look_due = self.look_due.min(Instant::now() + Duration::from_secs_f64(wait.min(1.0)));
+                } else {
+                    fire(link, leadership, schedule).await?;
+                }
+            }
+            if due.len() >= TURN_MAX as usize {
+                self.look_due = Instant::now() + TURN_PAUSE;
+            }
+        }
+        if Instant::now() >= self.prune_due {
+            self.prune_due = Instant::now() + PRUNE_INTERVAL;
+            while step!(*link, db => prune_ticks(db, leadership, self.retention))? > 0 {}
+        }
+        Ok(())
+    }
+}
+
+/// Decides what has come of one schedule. One that cannot fire is told so in its row, and the others go on.
+async fn fire(link: &mut Link, leadership: Leadership, schedule: &DueSchedule) -> Result<()> {
+    let name = &schedule.name;
+    let (error, retry) = match Timing::of(schedule).and_then(|timing| plan(&timing, schedule)) {
+        Ok(plan) => match step!(*link, db => tick(db, leadership, schedule, &plan)) {
+            Ok(ticks) => {
+                for tick in ticks {
+                    tracing::debug!(schedule = name, fire_at = %tick.fire_at, outcome = tick.outcome, "tick");
+                    counter!("longshore_schedule_ticks_total", "outcome" => tick.outcome).increment(1);
+                    if let Some(lag) = tick.lag_seconds {
+                        histogram!("longshore_schedule_lag_seconds").record(lag.max(0.0));
+                    }
+                }
+                return Ok(());
+            }
+            Err(error) if is_refused(&error) => (format!("the task is refused: {error}"), REFUSED_RETRY),
+            Err(error) => return Err(error),
+        },
+        Err(unreadable) => (unreadable, UNREADABLE_RETRY),
+    };
+    tracing::warn!(schedule = name, error, "a schedule does not fire");
+    step!(*link, db => refuse_schedule(db, leadership, schedule, &error, retry))?;
+    Ok(())
+}
+
+/// True for an error that this schedule's row is to blame for, and not the connection.
+fn is_refused(error: &Error) -> bool {
+    !error.is_passing() && error.sqlstate().is_some()
+}
+
+/// What to make of a schedule by its own row.
+///
+/// # Errors
+/// When it never fires again, said for people.
+fn plan(timing: &Timing, schedule: &DueSchedule) -> std::result::Result<Plan, String> {
+    let DueSchedule { now, ticked_to, starts_at, .. } = *schedule;
+    // in the database's own unit, and the start itself may fire
+    let before_start = starts_at - chrono::Duration::microseconds(1);
+    let since = ticked_to.max(before_start);
+    let missed_until = (now - chrono::Duration::microseconds(schedule.missed_after_us)).clamp(since, now.max(since));
+    let on_time = timing.between(missed_until, now);
+    let missed_max = match schedule.missed {
+        Missed::None => 0,
+        // a task that is on time stands in for the missed ones as well
+        Missed::Once => usize::from(on_time.is_empty()),
+        Missed::All => usize::try_from(schedule.missed_max).unwrap_or(0),
+    };
+    // one more than may fire: the last of those that are passed over
+    let mut fire_ats = timing.last_between(since, missed_until, missed_max + 1);
+    let missed_at = if fire_ats.len() > missed_max { Some(fire_ats.remove(0)) } else { None };
+    fire_ats.extend(on_time);
+    let last: Option<DateTime<Utc>> = fire_ats.last().copied().or(missed_at);
+    let next_at = timing.next_after(now.max(since)).ok_or("the schedule has no further tick before the year 2200")?;
+    Ok(Plan { ticked_to: last.unwrap_or(ticked_to), fire_ats, missed_at, next_at })
+}
+
+#[cfg(test)]
+mod tests;
