@@ -86,7 +86,11 @@ BEGIN
     FOR SHARE OF tasks;
     UPDATE tasks SET has_dependants = true
     FROM unnest(predecessors) AS given (id)
-    WHERE tasks.task_id = given.id AND tasks.has_dependants IS NULL AND tasks.parent_task_id = parent;
+    WHERE tasks.task_id = given.id
+      AND tasks.has_dependants IS NULL
+      AND tasks.parent_task_id = parent
+      -- an ended task never changes
+      AND tasks.status NOT IN ('complete', 'terminated');
 END
 $hold$;
 
