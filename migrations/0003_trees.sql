@@ -59,14 +59,17 @@ END
 $refuse$;
 
 -- Reads the parent of a new task and keeps it as it is until the INSERT is committed. The first subtask leaves a mark on
--- it; that comes before the shared lock, since two who hold that and want to mark it would wait for each other.
+-- it; nobody who shares its row wants to mark it, since two of them would wait for each other.
 CREATE FUNCTION hold_parent(parent uuid) RETURNS tasks LANGUAGE plpgsql AS $hold$
 DECLARE
     held tasks;
 BEGIN
-    UPDATE tasks SET has_subtasks = true
-    WHERE task_id = parent AND has_subtasks IS NULL AND NOT "terminate" AND status NOT IN ('complete', 'terminated')
-    RETURNING tasks.* INTO held;
+    SELECT tasks.* INTO held FROM tasks WHERE task_id = parent AND has_subtasks FOR SHARE;
+    IF NOT FOUND THEN
+        UPDATE tasks SET has_subtasks = true
+        WHERE task_id = parent AND has_subtasks IS NULL AND NOT "terminate" AND status NOT IN ('complete', 'terminated')
+        RETURNING tasks.* INTO held;
+    END IF;
     IF NOT FOUND THEN
         SELECT tasks.* INTO held FROM tasks WHERE task_id = parent FOR SHARE;
     END IF;
@@ -83,7 +86,11 @@ BEGIN
     FOR SHARE OF tasks;
     UPDATE tasks SET has_dependants = true
     FROM unnest(predecessors) AS given (id)
-    WHERE tasks.task_id = given.id AND tasks.has_dependants IS NULL AND tasks.parent_task_id = parent;
+    WHERE tasks.task_id = given.id
+      AND tasks.has_dependants IS NULL
+      AND tasks.parent_task_id = parent
+      -- an ended task never changes
+      AND tasks.status NOT IN ('complete', 'terminated');
 END
 $hold$;
 
@@ -163,7 +170,8 @@ $subtask$;
 
 -- As in 0001, but for trees, which it admits.
 CREATE OR REPLACE FUNCTION tasks_admit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $admit$
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_sort = off SET jit = off SET plan_cache_mode = 'force_generic_plan' AS $admit$
 DECLARE
     found_status task_status;
 BEGIN
@@ -374,24 +382,28 @@ SET enable_bitmapscan = on AS $dependants$
     SELECT tasks.task_id FROM tasks WHERE tasks."after" && predecessors AND tasks.status = 'requested'
 $dependants$;
 
--- Lets those run that waited for these tasks, which have just ended, or ends them, as the parent's policy says. Returns
--- what has ended by that, and the parents to look after, as terminate_subtrees does.
-CREATE FUNCTION release_dependants(done uuid[], OUT ended uuid[], OUT parents uuid[]) LANGUAGE plpgsql AS $release$
+-- Of tasks that have just ended: those that others may wait for, those that failed, and their parents.
+CREATE FUNCTION gather_ends(done uuid[], OUT before uuid[], OUT failed uuid[], OUT parents uuid[]) LANGUAGE sql STABLE AS $gather$
+    SELECT
+        array_agg(tasks.task_id) FILTER (WHERE tasks.has_dependants),
+        array_agg(tasks.task_id) FILTER (WHERE NOT ended_well(tasks.result_status)),
+        array_agg(DISTINCT tasks.parent_task_id)
+    FROM unnest(done) AS given (id)
+    JOIN tasks ON tasks.task_id = given.id
+    WHERE tasks.parent_task_id IS NOT NULL
+$gather$;
+
+-- Lets those run that waited for the tasks `before`, which have just ended, or ends them, as the parent's policy says; of
+-- all that ended, `failed` did badly. Returns what has ended by that, and the parents to look after, as terminate_subtrees
+-- does.
+CREATE FUNCTION release_dependants(before uuid[], failed uuid[], OUT ended uuid[], OUT parents uuid[])
+LANGUAGE plpgsql AS $release$
 DECLARE
-    before uuid[];
-    failed uuid[];
     stopped uuid[];
     doomed uuid[];
     ended_more uuid[];
     parents_more uuid[];
 BEGIN
-    SELECT
-        array_agg(tasks.task_id) FILTER (WHERE tasks.has_dependants),
-        array_agg(tasks.task_id) FILTER (WHERE NOT ended_well(tasks.result_status))
-    INTO before, failed
-    FROM unnest(done) AS given (id)
-    JOIN tasks ON tasks.task_id = given.id
-    WHERE tasks.parent_task_id IS NOT NULL;
     ended := '{}';
     parents := '{}';
 
@@ -419,9 +431,6 @@ BEGIN
               JOIN tasks AS predecessor ON predecessor.task_id = given.id
               WHERE predecessor.status NOT IN ('complete', 'terminated')
           );
-        IF FOUND AND EXISTS (SELECT FROM workers WHERE idle_until > now()) THEN
-            PERFORM pg_notify('longshore.' || current_schema(), '');
-        END IF;
     END IF;
 
     IF failed IS NOT NULL THEN
@@ -500,36 +509,32 @@ BEGIN
 END
 $parent$;
 
--- What follows from the end of these tasks, and for these parents, until nothing more does.
-CREATE FUNCTION settle_ends(done uuid[], look_after uuid[]) RETURNS void LANGUAGE plpgsql AS $ends$
+-- What follows from ends, as gather_ends has them, until nothing more does.
+CREATE FUNCTION follow_ends(before uuid[], failed uuid[], parents uuid[]) RETURNS void LANGUAGE plpgsql AS $follow$
 DECLARE
     parent uuid;
-    woke boolean := false;
-    more record;
+    released record;
+    done uuid[];
 BEGIN
-    WHILE cardinality(done) + cardinality(look_after) > 0 LOOP
-        more := release_dependants(done);
-        look_after := ARRAY(
-            SELECT unnest(look_after || more.parents)
-            UNION
-            SELECT tasks.parent_task_id
-            FROM unnest(done || more.ended) AS given (id)
-            JOIN tasks ON tasks.task_id = given.id
-            WHERE tasks.parent_task_id IS NOT NULL
-        );
-        done := more.ended;
-        FOREACH parent IN ARRAY look_after LOOP
+    WHILE before IS NOT NULL OR failed IS NOT NULL OR parents IS NOT NULL LOOP
+        released := release_dependants(before, failed);
+        done := released.ended;
+        FOR parent IN SELECT DISTINCT unnest(parents || released.parents) LOOP
             IF settle_parent(parent) THEN
                 done := done || parent;
             END IF;
         END LOOP;
-        woke := woke OR cardinality(look_after) > 0;
-        look_after := '{}';
+        SELECT more.before, more.failed, more.parents INTO before, failed, parents FROM gather_ends(done) AS more;
     END LOOP;
-    IF woke AND EXISTS (SELECT FROM workers WHERE idle_until > now()) THEN
+    IF EXISTS (SELECT FROM workers WHERE idle_until > now()) THEN
         PERFORM pg_notify('longshore.' || current_schema(), '');
     END IF;
 END
+$follow$;
+
+-- The same for these tasks, and these parents.
+CREATE FUNCTION settle_ends(done uuid[], look_after uuid[]) RETURNS void LANGUAGE sql AS $ends$
+    SELECT follow_ends(more.before, more.failed, nullif(more.parents || look_after, '{}')) FROM gather_ends(done) AS more
 $ends$;
 
 -- Settling held tasks ----------------------------------------------------------------------------------------------------
@@ -702,7 +707,7 @@ BEGIN
         FROM held
         WHERE tasks.task_id = held.task_id
           AND NOT held.is_parent
-        RETURNING tasks.task_id, tasks.status
+        RETURNING tasks.task_id, tasks.status, tasks.result_status, tasks.has_dependants, tasks.parent_task_id
     ),
     wide AS (
         INSERT INTO task_output (task_id, output)
@@ -713,13 +718,19 @@ BEGIN
           AND pg_column_size(held.details) > in_row_bytes
         ON CONFLICT (task_id) DO NOTHING
     )
-    SELECT
-        array_agg(held.task_id) AS task_ids,
-        array_agg(held.task_id) FILTER (WHERE held.is_parent) AS parents,
-        ARRAY(SELECT settled.task_id FROM settled WHERE settled.status IN ('complete', 'terminated')) AS ended
+    SELECT ids.task_ids, ids.parents, ends.before, ends.failed, ends.above
     INTO locked
-    FROM held;
-    ended := locked.ended;
+    FROM (
+        SELECT array_agg(task_id) AS task_ids, array_agg(task_id) FILTER (WHERE is_parent) AS parents FROM held
+    ) AS ids
+    CROSS JOIN (
+        SELECT
+            array_agg(task_id) FILTER (WHERE has_dependants) AS before,
+            array_agg(task_id) FILTER (WHERE NOT ended_well(result_status)) AS failed,
+            array_agg(DISTINCT parent_task_id) AS above
+        FROM settled
+        WHERE status IN ('complete', 'terminated') AND parent_task_id IS NOT NULL
+    ) AS ends;
     FOR one IN
         SELECT tasks AS task, given.outcome
         FROM unnest(task_ids, outcomes) AS given (task_id, outcome)
@@ -731,7 +742,10 @@ BEGIN
             ended := ended || (one.task).task_id;
         END IF;
     END LOOP;
-    PERFORM settle_ends(ended, '{}');
+    SELECT more.before || locked.before, more.failed || locked.failed, more.parents || locked.above
+    INTO locked.before, locked.failed, locked.above
+    FROM gather_ends(ended) AS more;
+    PERFORM follow_ends(locked.before, locked.failed, locked.above);
     RETURN coalesce(locked.task_ids, '{}');
 END
 $settle$;
@@ -792,7 +806,7 @@ $settle$;
 CREATE FUNCTION rescue_trees(identity uuid, epoch bigint, witness uuid, max_claims integer)
 RETURNS TABLE (task_id uuid, queue text, status text) LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
-SET enable_material = off SET enable_sort = off SET jit = off SET lock_timeout = '1s'
+SET enable_material = off SET enable_sort = off SET jit = off SET plan_cache_mode = 'force_generic_plan' SET lock_timeout = '1s'
 AS $rescue$
 DECLARE
     held record;
@@ -859,7 +873,7 @@ $rescue$;
 -- As in 0001; a task of a tree ends with all that is below it, and what waited for it goes on.
 CREATE OR REPLACE FUNCTION tasks_terminate() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
-SET enable_material = off SET enable_sort = off SET jit = off AS $terminate$
+SET enable_material = off SET enable_sort = off SET jit = off SET plan_cache_mode = 'force_generic_plan' AS $terminate$
 DECLARE
     by_whom text := coalesce(nullif(current_setting('longshore.terminated_by', true), ''), session_user);
     trees uuid[];
@@ -969,6 +983,7 @@ END
 $duplicates$;
 
 REVOKE EXECUTE ON FUNCTION ended_well, refuse_subtask, hold_parent, hold_predecessors, admit_subtask, lock_trees,
-    open_subtask, has_open_subtask, bubbled, terminate_subtrees, dependants, release_dependants, settle_parent, settle_ends,
+    open_subtask, has_open_subtask, bubbled, terminate_subtrees, dependants, gather_ends, release_dependants, settle_parent,
+    follow_ends, settle_ends,
     settle_with_subtasks, settle_in_trees, settle_tree, rescue_trees, end_duplicates_of_trees
 FROM PUBLIC;

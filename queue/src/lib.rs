@@ -64,6 +64,6 @@ pub use task::{
 };
 pub use terminate::terminate;
 pub use tree::{
-    RetryFailed, SubtaskCounts, Suspension, TreeOutcome, insert_subtasks, rescue_trees, settle_tree, subtask_counts,
-    subtasks,
+    Insertion, RetryFailed, SubtaskCounts, Suspension, TreeOutcome, insert_subtasks, rescue_trees, settle_tree,
+    subtask_counts, subtasks,
 };

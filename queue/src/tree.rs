@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::complete::{Completion, LastOf, OUTPUT_IN_ROW_MAX_BYTES, Requeue};
 use crate::insert::columns;
 use crate::rescue::RESCUE_CLAIMS;
-use crate::{Held, Leadership, NewTask, Rescued, Result, Subtask, TaskResult, Wait};
+use crate::{Error, Held, Leadership, NewTask, Rescued, Result, Subtask, TaskResult, Wait};
 
 /// What is to be written for a held task of a tree.
 #[derive(Debug, Clone)]
@@ -135,17 +135,34 @@ pub async fn settle_tree(db: impl PgExecutor<'_>, outcomes: &[TreeOutcome], last
         .await?)
 }
 
-/// Inserts tasks below a held one, each with an id of the caller's; false when it is not held or does not run, or when
-/// somebody has it locked at this moment ([`fates`](crate::fates) tells). Sent twice, the second has no effect.
+/// What came of subtasks that were asked for.
+#[derive(Debug)]
+pub enum Insertion {
+    /// They are there.
+    Done,
+    /// None is: the task is not held or does not run, or somebody has it locked at this moment
+    /// ([`fates`](crate::fates) tells).
+    NotHeld,
+    /// None is: one of them was refused.
+    Refused(Error),
+}
+
+/// Inserts tasks below a held one, each with an id of the caller's. Sent twice, the second has no effect.
 ///
 /// # Errors
-/// Those of the database; one refused value refuses all.
-pub async fn insert_subtasks(db: impl PgExecutor<'_>, held: Held, tasks: &[NewTask]) -> Result<bool> {
-    Ok(sqlx::query_scalar_with(include_str!("sql/insert_subtasks.sql"), columns(tasks)?)
+/// Those of the database that may pass.
+pub async fn insert_subtasks(db: impl PgExecutor<'_>, held: Held, tasks: &[NewTask]) -> Result<Insertion> {
+    let inserted = sqlx::query_scalar_with(include_str!("sql/insert_subtasks.sql"), columns(tasks)?)
         .bind(held.task_id)
         .bind(held.claim_token)
         .fetch_one(db)
-        .await?)
+        .await;
+    match inserted.map_err(Error::from) {
+        Ok(true) => Ok(Insertion::Done),
+        Ok(false) => Ok(Insertion::NotHeld),
+        Err(error) if !error.is_passing() => Ok(Insertion::Refused(error)),
+        Err(error) => Err(error),
+    }
 }
 
 /// How many subtasks a task has.

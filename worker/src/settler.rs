@@ -4,13 +4,15 @@
 //! report as done is looked up by its token: settled by the first time, held but locked by somebody for the moment, or
 //! lost to another claim. So an unknown COMMIT never becomes a second completion or a new attempt.
 
+mod subtasks;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use longshore_queue::{
     Completion, Db, Error, Fate, Held, LastOf, Locked, NumberedMessage, Requeue, Result, ResultMessage, complete,
-    fates, insert_subtasks, last_messages, record, requeue, settle_tree,
+    fates, last_messages, record, requeue, settle_tree,
 };
 use metrics::{Counter, counter};
 use uuid::Uuid;
@@ -56,6 +58,8 @@ pub(crate) struct Settler {
     held_back: Vec<Verdict>,
     /// When a completion last waited for a lock in vain.
     locked: Option<Instant>,
+    /// Whether subtasks wait to be inserted although somebody asked for them in an earlier turn.
+    asked: bool,
     metrics: StatementMetrics,
     recorded: Counter,
 }
@@ -71,6 +75,7 @@ impl Settler {
             numbered: Vec::new(),
             held_back: Vec::new(),
             locked: None,
+            asked: false,
             metrics: StatementMetrics::complete(),
             recorded: counter!("longshore_messages_recorded_total"),
         }
@@ -82,7 +87,7 @@ impl Settler {
         while self.gather().await {
             self.fleet.vital.turn(turn);
             // an error has been logged and waited for by the link; what is pending stays so
-            if self.record().await.is_ok() && self.insert().await.is_ok() {
+            if self.insert().await.is_ok() && self.record().await.is_ok() {
                 self.settle().await.ok();
             }
         }
@@ -92,7 +97,8 @@ impl Settler {
     /// Takes in what is there, waiting for the first if nothing is; false when the worker has ended.
     async fn gather(&mut self) -> bool {
         let mut settled = Vec::new();
-        if self.pending.is_empty() && self.said.is_empty() && self.numbered.is_empty() {
+        let waits = self.asked || !self.held_back.is_empty();
+        if self.pending.is_empty() && self.said.is_empty() && self.numbered.is_empty() && !waits {
             tokio::select! {
                 _ = self.inbox.settled.recv_many(&mut settled, BATCH_MAX) => {}
                 Some(task_id) = self.inbox.said.recv() => { self.said.insert(task_id); }
@@ -269,52 +275,6 @@ impl Settler {
         let second = self.write(requeues).await;
         let third = self.write(of_trees).await;
         first.and(second).and(third)
-    }
-
-    /// Inserts the subtasks that attempts have asked for, each list with one statement. Those of a task that somebody else
-    /// holds under a lock wait for the next turn, and its outcome with them.
-    async fn insert(&mut self) -> Result<()> {
-        let attempts: Vec<Arc<Attempt>> =
-            self.fleet.attempts().values().filter(|attempt| attempt.context.has_asked()).cloned().collect();
-        let mut locked = false;
-        for attempt in attempts {
-            while let Some(ask) = attempt.context.take_asked() {
-                let held = attempt.held();
-                let inserted = step!(self.link, db => insert_subtasks(db, held, ask.tasks()));
-                let problem = match inserted {
-                    Ok(true) => {
-                        ask.answer(Ok(()));
-                        continue;
-                    }
-                    Ok(false) => match step!(self.link, db => fates(db, &[held])) {
-                        Ok(fates) if fates.iter().any(|(_, fate)| *fate == Fate::Held) => {
-                            attempt.context.ask_again(ask);
-                            self.said.insert(held.task_id);
-                            locked = true;
-                            break;
-                        }
-                        Ok(_) => "the task is not held any more, or is being terminated".to_owned(),
-                        Err(error) => {
-                            attempt.context.ask_again(ask);
-                            self.said.insert(held.task_id);
-                            return Err(error);
-                        }
-                    },
-                    Err(error) if error.is_passing() => {
-                        attempt.context.ask_again(ask);
-                        self.said.insert(held.task_id);
-                        return Err(error);
-                    }
-                    Err(error) => error.to_string(),
-                };
-                attempt.context.refused(ask, problem);
-                self.said.insert(held.task_id);
-            }
-        }
-        if locked {
-            tokio::time::sleep(LOCKED_PAUSE).await;
-        }
-        Ok(())
     }
 
     /// Writes a batch of one kind; what is not done stays pending.

@@ -4,10 +4,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use longshore_queue::{
-    Completion, Leadership, OUTPUT_IN_ROW_MAX_BYTES, Plan, Retention, TaskResult, UpkeepAction::NotActive, abdicate,
-    analyze_tables, check_schema, depths, due_schedules, fates, fleet, forgotten, heartbeat, idle, insert,
-    last_messages, leave, messages, pause_schedule, prune_ticks, read, refuse_schedule, run_schedule, schedules,
-    settle_unique, table_bytes, terminate, tick, upkeep_step,
+    Completion, Insertion, Leadership, OUTPUT_IN_ROW_MAX_BYTES, Plan, Retention, TaskResult, UpkeepAction::NotActive,
+    abdicate, analyze_tables, check_schema, depths, due_schedules, fates, fleet, forgotten, heartbeat, idle, insert,
+    insert_subtasks, last_messages, leave, messages, pause_schedule, prune_ticks, read, refuse_schedule, rescue_trees,
+    run_schedule, schedules, settle_tree, settle_unique, subtask_counts, subtasks, table_bytes, terminate, tick,
+    upkeep_step,
 };
 use sqlx::Executor;
 
@@ -55,6 +56,11 @@ async fn a_producer_role_inserts_and_learns_the_id_and_nothing_else() {
         producer.values::<uuid::Uuid>("SELECT task_id FROM tasks ORDER BY task_id").await,
         [inserted, read_back]
     );
+    producer
+        .run(&format!(
+            "INSERT INTO tasks (action, parent_task_id, on_subtask_failure) VALUES ('work', '{inserted}', 'stop')"
+        ))
+        .await;
     assert_eq!(
         refusals(
             &producer,
@@ -129,25 +135,29 @@ async fn a_worker_role_runs_every_step_of_the_crate() {
         }};
     }
     assert!(step!(db => settle_unique(db, &ids, token)).is_empty());
+    let below = longshore_queue::NewTask { task_id: Some(uuid::Uuid::now_v7()), ..named("below") };
+    let of_tree = batch.held.pop().unwrap();
+    assert!(matches!(step!(db => insert_subtasks(db, of_tree, std::slice::from_ref(&below))), Insertion::Done));
+    assert_eq!(step!(db => subtask_counts(db, &ids)).len(), 1);
+    assert_eq!(step!(db => subtasks(db, of_tree.task_id, uuid::Uuid::nil(), 10)).len(), 1);
+    let ended = success(of_tree).into();
+    assert_eq!(step!(db => settle_tree(db, &[ended], &Default::default())), [of_tree.task_id]);
     assert!(step!(db => heartbeat(db, actor.worker_id)));
     step!(db => idle(db, actor.worker_id, Some(Duration::from_secs(1))));
     assert_eq!(step!(db => last_messages(db, &ids)).len(), 4);
-    assert_eq!(actor.record(&batch.held, &notes(ids[0], 1, &["one"])).await.unwrap().len(), 4);
+    assert_eq!(actor.record(&batch.held, &notes(ids[0], 1, &["one"])).await.unwrap().len(), 3);
     assert_eq!(step!(db => messages(db, ids[0], 0, 10)).len(), 1);
-    assert_eq!(step!(db => fates(db, &batch.held)).len(), 4);
+    assert_eq!(step!(db => fates(db, &batch.held)).len(), 3);
     assert!(step!(db => forgotten(db, actor.worker_id, &[], &[])).is_empty());
-    assert!(step!(db => terminate(db, ids[3], None)));
+    assert!(step!(db => terminate(db, below.task_id.unwrap(), None)));
+    assert!(step!(db => terminate(db, ids[0], None)));
     let retried = batch.held.remove(2);
     assert_eq!(actor.requeue(&[back(retried, false)], &Default::default()).await.unwrap(), [retried.task_id]);
     let wide = serde_json::value::to_raw_value(&"w".repeat(2 * usize::try_from(OUTPUT_IN_ROW_MAX_BYTES).unwrap()));
     let wide = TaskResult { output: Some(wide.unwrap()), ..TaskResult::default() };
-    let completions = [
-        Completion { held: batch.held[0], result: wide, error_count: 1 },
-        success(batch.held[1]),
-        success(batch.held[2]),
-    ];
-    assert_eq!(actor.complete(&completions, &batch.last()).await.unwrap().len(), 3);
-    assert_eq!(step!(db => read(db, ids[0])).unwrap().output.unwrap().as_str().unwrap().len(), 512);
+    let completions = [Completion { held: batch.held[1], result: wide, error_count: 1 }, success(batch.held[0])];
+    assert_eq!(actor.complete(&completions, &batch.last()).await.unwrap().len(), 2);
+    assert_eq!(step!(db => read(db, ids[1])).unwrap().output.unwrap().as_str().unwrap().len(), 512);
     assert_eq!(step!(db => depths(db, &["default".to_owned()], 10))[0].ready, 1);
     assert_eq!(step!(db => fleet(db)).alive, 1);
 
@@ -158,6 +168,7 @@ async fn a_worker_role_runs_every_step_of_the_crate() {
     let epoch = actor.lead().await.epoch;
     assert_eq!(actor.rescue(epoch).await.len(), 1);
     let leadership = Leadership { identity: actor.worker_id, epoch };
+    assert!(step!(db => rescue_trees(db, leadership, actor.worker_id)).is_empty());
     let week = Duration::from_secs(7 * 86400);
     assert_ne!(step!(db => upkeep_step(db, leadership, Retention { success: week, other: week })).action, NotActive);
     assert!(step!(db => analyze_tables(db, leadership)));

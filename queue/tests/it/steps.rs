@@ -1,13 +1,13 @@
 //! The table of legal steps against the SQL that takes them.
 
-use longshore_queue::{LastOf, Status, Step};
+use longshore_queue::{Held, LastOf, Status, Step, Suspension, TreeOutcome, settle_tree};
 use uuid::Uuid;
 
 use crate::support::actor::{Actor, back, success};
 use crate::support::{Database, database};
 
 /// Puts one task into this state, as if `holder` had claimed it, so that only its state decides.
-async fn task_in(database: &Database, status: Status, holder: Uuid) -> longshore_queue::Held {
+async fn task_in(database: &Database, status: Status, holder: Uuid) -> Held {
     database.run("DELETE FROM tasks; DELETE FROM claims").await;
     let task_id = database.insert(&["task"]).await[0];
     let claim_token = Uuid::new_v4();
@@ -17,11 +17,35 @@ async fn task_in(database: &Database, status: Status, holder: Uuid) -> longshore
              INSERT INTO claims VALUES ('{claim_token}', '{holder}', now() - interval '2 minutes', '{{{task_id}}}')"
         ))
         .await;
-    longshore_queue::Held { task_id, claim_token }
+    Held { task_id, claim_token }
 }
 
-async fn status(database: &Database) -> Status {
-    Status::parse(&database.value::<String>("SELECT status::text FROM tasks").await).unwrap()
+async fn status(database: &Database, held: Held) -> Status {
+    let status = format!("SELECT status::text FROM tasks WHERE task_id = '{}'", held.task_id);
+    Status::parse(&database.value::<String>(&status).await).unwrap()
+}
+
+async fn settle(actor: &mut Actor, outcome: TreeOutcome) -> Vec<Uuid> {
+    settle_tree(actor.session.step().await.unwrap().db(), &[outcome], &LastOf::default()).await.unwrap()
+}
+
+/// Gives the task an open subtask; one that waits for it to end is held by nobody.
+async fn with_subtask(database: &Database, held: Held, before: Status, waits_for: &str) {
+    let task_id = held.task_id;
+    database
+        .run(&format!(
+            "UPDATE tasks SET status = 'queued', \"terminate\" = false WHERE task_id = '{task_id}';
+             INSERT INTO tasks (action, parent_task_id) VALUES ('other', '{task_id}');
+             UPDATE tasks SET status = '{before}', waits_for = {waits_for}, own_result = 'success'
+             WHERE task_id = '{task_id}';
+             UPDATE tasks SET claim_token = NULL
+             WHERE task_id = '{task_id}' AND waits_for IS NOT NULL AND status IN ('requested', 'terminating')"
+        ))
+        .await;
+}
+
+async fn end_subtask(database: &Database) {
+    database.run("SELECT terminate_task(task_id) FROM tasks WHERE parent_task_id IS NOT NULL").await;
 }
 
 #[tokio::test]
@@ -38,6 +62,10 @@ async fn the_sql_takes_exactly_the_steps_of_the_table() {
             (Step::Requeue, "rescue"),
             (Step::Terminate, "terminate"),
             (Step::Terminate, "terminate_task()"),
+            (Step::Complete, "settle_tree complete"),
+            (Step::Requeue, "settle_tree requeue"),
+            (Step::Suspend, "settle_tree suspend"),
+            (Step::Settle, "the end of its last subtask"),
         ] {
             let holder = if by == "rescue" { Uuid::nil() } else { actor.worker_id };
             let held = task_in(&database, before, holder).await;
@@ -49,10 +77,26 @@ async fn the_sql_takes_exactly_the_steps_of_the_table() {
                     let epoch = actor.lead().await.epoch;
                     drop(actor.rescue(epoch).await);
                 }
+                "settle_tree complete" => drop(settle(&mut actor, success(held).into()).await),
+                "settle_tree requeue" => drop(settle(&mut actor, back(held, false).into()).await),
+                "settle_tree suspend" => {
+                    with_subtask(&database, held, before, "NULL").await;
+                    let wait = longshore_queue::Wait::All;
+                    let wait = Suspension { held, wait, timeout: None, seen: 0, error_count: 0 };
+                    drop(settle(&mut actor, wait.into()).await);
+                    if before == Status::Terminating {
+                        // it ends with its subtask
+                        end_subtask(&database).await;
+                    }
+                }
+                "the end of its last subtask" => {
+                    with_subtask(&database, held, before, "'end'").await;
+                    end_subtask(&database).await;
+                }
                 "terminate" => database.run("UPDATE tasks SET \"terminate\" = true").await,
                 _ => database.run("SELECT terminate_task(task_id) FROM tasks").await,
             }
-            let after = status(&database).await;
+            let after = status(&database, held).await;
             assert_eq!(after, before.after(step).unwrap_or(before), "{by} of a {before} task");
             if after != before {
                 story.push(format!("{before} -{by}-> {after}"));
@@ -63,6 +107,7 @@ async fn the_sql_takes_exactly_the_steps_of_the_table() {
         story.join("\n"),
         "requested -terminate-> terminated\n\
          requested -terminate_task()-> terminated\n\
+         requested -the end of its last subtask-> complete\n\
          queued -claim-> running\n\
          queued -terminate-> terminated\n\
          queued -terminate_task()-> terminated\n\
@@ -71,9 +116,16 @@ async fn the_sql_takes_exactly_the_steps_of_the_table() {
          running -rescue-> queued\n\
          running -terminate-> terminating\n\
          running -terminate_task()-> terminating\n\
+         running -settle_tree complete-> complete\n\
+         running -settle_tree requeue-> queued\n\
+         running -settle_tree suspend-> requested\n\
          terminating -complete-> terminated\n\
          terminating -requeue-> terminated\n\
-         terminating -rescue-> terminated"
+         terminating -rescue-> terminated\n\
+         terminating -settle_tree complete-> terminated\n\
+         terminating -settle_tree requeue-> terminated\n\
+         terminating -settle_tree suspend-> terminated\n\
+         terminating -the end of its last subtask-> terminated"
     );
 }
 

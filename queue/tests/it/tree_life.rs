@@ -2,6 +2,8 @@
 
 use longshore_queue::{ResultStatus, Suspension, Wait};
 
+use sqlx::Connection;
+
 use crate::support::database;
 use crate::support::trees::{Player, result};
 
@@ -202,4 +204,32 @@ async fn a_parent_that_ends_before_its_subtasks_takes_their_results() {
                    FROM tasks WHERE parent_task_id IS NULL";
         assert_eq!(database.value::<String>(row).await, expected);
     }
+}
+
+#[tokio::test]
+async fn a_subtask_that_ends_as_a_duplicate_does_not_keep_its_parent_waiting() {
+    let database = database().await;
+    let names = database.tree(&["root"]).await;
+    let mut player = Player::enter(&database).await;
+    player.claim().await;
+    let insert = "INSERT INTO tasks (action, payload, parent_task_id, unique_key, unique_until)
+                  VALUES ('work', to_jsonb($1::text), $2, 'key', 'ended')";
+    let (mut one, mut other) = (database.conn().await, database.conn().await);
+    let (mut one, mut other) = (one.begin().await.unwrap(), other.begin().await.unwrap());
+    database.run("UPDATE tasks SET has_subtasks = true").await;
+    for (transaction, name) in [(&mut one, "a"), (&mut other, "b")] {
+        sqlx::query(insert).bind(name).bind(names["root"]).execute(&mut **transaction).await.unwrap();
+    }
+    one.commit().await.unwrap();
+    other.commit().await.unwrap();
+    player.suspend("root", Wait::All, 0).await;
+    let batch = player.actor.claim(1).await;
+    let mut session = database.connect.session("settle").await.unwrap();
+    let ids = [batch.held[0].task_id];
+    let none =
+        longshore_queue::settle_unique(session.step().await.unwrap().db(), &ids, batch.claim_token).await.unwrap();
+    assert_eq!(none.len(), 0);
+    player.held.insert(batch.names[0].clone(), batch.held[0]);
+    player.succeed(&batch.names[0]).await;
+    assert_eq!(player.claim().await, "root");
 }

@@ -1,6 +1,6 @@
 //! Trees changed by several connections at once.
 
-use longshore_queue::{Locked, Wait, complete, insert_subtasks, terminate};
+use longshore_queue::{Insertion, Locked, Wait, complete, insert_subtasks, terminate};
 use sqlx::Connection;
 
 use crate::support::actor::{named, success};
@@ -153,11 +153,14 @@ async fn subtasks_are_inserted_only_while_the_claim_holds_and_only_once() {
         ["a", "b"].map(|name| longshore_queue::NewTask { task_id: Some(uuid::Uuid::now_v7()), ..named(name) }).into();
     let lost = longshore_queue::Held { claim_token: uuid::Uuid::new_v4(), ..held };
     let mut conn = database.conn().await;
-    assert!(!insert_subtasks(&mut conn, lost, &tasks).await.unwrap());
-    assert!(insert_subtasks(&mut conn, held, &tasks).await.unwrap());
+    assert!(matches!(insert_subtasks(&mut conn, lost, &tasks).await.unwrap(), Insertion::NotHeld));
+    assert!(matches!(insert_subtasks(&mut conn, held, &tasks).await.unwrap(), Insertion::Done));
     // the answer was lost
-    assert!(insert_subtasks(&mut conn, held, &tasks).await.unwrap());
+    assert!(matches!(insert_subtasks(&mut conn, held, &tasks).await.unwrap(), Insertion::Done));
+    let wrong = [named("c"), longshore_queue::NewTask::new("")];
+    let wrong = wrong.map(|task| longshore_queue::NewTask { task_id: Some(uuid::Uuid::now_v7()), ..task });
+    assert!(matches!(insert_subtasks(&mut conn, held, &wrong).await.unwrap(), Insertion::Refused(_)));
     assert_eq!(database.states().await, "a queued, b queued, root running");
     player.succeed("root").await;
-    assert!(!insert_subtasks(&mut conn, held, &tasks).await.unwrap());
+    assert!(matches!(insert_subtasks(&mut conn, held, &tasks).await.unwrap(), Insertion::NotHeld));
 }

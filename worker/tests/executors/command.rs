@@ -322,3 +322,14 @@ async fn the_worker_that_is_killed() {
     println!("program {program}");
     within(execution).await;
 }
+
+#[tokio::test]
+async fn a_line_with_subtasks_asks_for_them_before_the_program_has_ended() {
+    let mut attempt = attempt();
+    let script = r#"echo '{"subtasks":[{"action":"a"},{"action":"b","queue":"q"}]}'; echo '{"result":{"suspend":{}}}'"#;
+    assert_eq!(attempt.story(&sh_jsonl(script)).await, ["suspend All None"]);
+    let asked = attempt.context.take_subtasks();
+    let told: Vec<_> = asked.iter().map(|task| (task.action.as_str(), task.queue.as_deref())).collect();
+    assert_eq!(told, [("a", None), ("b", Some("q"))]);
+    assert!(asked.iter().all(|task| task.task_id.is_some()));
+}

@@ -34,7 +34,10 @@ const FAULTS: [(&str, &str); 7] = [
         GROUP BY task_id HAVING count(*) > 1"),
     ("a step was not legal", "SELECT format('%s: %s to %s', task_id, before, history.after) FROM history
         WHERE (before, after) NOT IN (('queued', 'running'), ('queued', 'terminated'), ('running', 'queued'),
-            ('running', 'complete'), ('running', 'terminating'), ('terminating', 'terminated'))
+            ('running', 'complete'), ('running', 'terminating'), ('terminating', 'terminated'),
+            -- in trees: released, suspended, waiting to end, and terminated while subtasks are open
+            ('requested', 'queued'), ('requested', 'complete'), ('requested', 'terminated'), ('running', 'requested'),
+            ('requested', 'terminating'), ('queued', 'terminating'))
             -- a claimed duplicate ends before it starts
             AND NOT (before = 'running' AND after = 'terminated' AND EXISTS (
                 SELECT FROM tasks WHERE tasks.task_id = history.task_id AND result_reason = 'duplicate'))"),

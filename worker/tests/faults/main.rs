@@ -27,6 +27,7 @@ mod schedules;
 mod shutdown;
 mod tally;
 mod termination;
+mod trees;
 mod versions;
 mod wire;
 
@@ -70,6 +71,10 @@ fn main() -> ExitCode {
         termination: a_running_tasks_executor_is_told_by_notification,
             a_running_tasks_executor_is_told_within_two_seconds_by_polling,
             a_terminated_task_whose_executor_fails_or_dies_is_not_run_again;
+        trees: a_task_waits_for_its_subtasks_without_holding_a_slot_and_survives_its_worker,
+            a_programs_subtasks_run_while_it_waits_and_it_reads_what_they_left,
+            a_program_whose_subtasks_are_refused_does_not_pass,
+            the_running_tasks_of_a_terminated_tree_are_told;
         executors: one_that_blocks_its_thread_is_given_up_and_its_slot_replaced,
             blocked_threads_hold_up_no_task_that_another_worker_can_do,
             one_that_ignores_its_time_is_dropped_after_its_grace, one_that_panics_ends_its_attempt_alone,

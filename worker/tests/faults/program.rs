@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::Duration;
 
-use longshore_queue::{Outcome, ResultMessage};
+use longshore_queue::{Bubble, NewTask, Outcome, ResultMessage, TaskResult, Wait};
 use longshore_worker::config::Config;
 use longshore_worker::{Context, Execution, Executor, Stop, Worker, metrics};
 use serde::Deserialize;
@@ -16,7 +16,7 @@ use crate::tally::Pen;
 const TALLY: &str = "LONGSHORE_FAULTS_TALLY";
 
 /// The actions that it has executors for.
-pub(crate) const ACTIONS: [&str; 5] = ["work", "panic", "panic_at_once", "panic_when_dropped", "block"];
+pub(crate) const ACTIONS: [&str; 6] = ["work", "tree", "panic", "panic_at_once", "panic_when_dropped", "block"];
 
 pub(crate) fn is_asked_for() -> bool {
     std::env::var_os(TALLY).is_some()
@@ -36,6 +36,7 @@ pub(crate) fn run() -> ExitCode {
     let worker = Worker::new(config)
         .metrics(metrics::install().expect("the only recorder"))
         .executor("work", Work(Arc::clone(&pen)))
+        .executor("tree", tree)
         .executor("panic", panic)
         .executor("panic_at_once", panic_at_once)
         .executor("panic_when_dropped", panic_when_dropped)
@@ -101,6 +102,31 @@ impl Executor for Work {
             }
         })
     }
+}
+
+/// Inserts as many tasks as its payload says, each second one after the one before it, waits for them, and ends with
+/// their results.
+fn tree<'a>(context: &'a Context) -> Execution<'a> {
+    Box::pin(async move {
+        let task = context.task();
+        if task.subtasks.is_some() {
+            return Outcome::Ended(TaskResult { bubble: Some(Bubble::default()), ..TaskResult::default() });
+        }
+        let count: usize = serde_json::from_str(task.payload.get()).expect("a number");
+        let mut tasks: Vec<NewTask> = Vec::new();
+        for number in 0..count {
+            let before = tasks.last().and_then(|before| before.task_id).filter(|_| number % 2 == 1);
+            tasks.push(NewTask {
+                task_id: Some(uuid::Uuid::now_v7()),
+                after: before.into_iter().collect(),
+                ..NewTask::new("work").payload(serde_json::json!({ "ms": 20 }))
+            });
+        }
+        match context.insert(tasks).await {
+            Ok(_) => Outcome::Suspend { wait: Wait::All, timeout: None, seen: None },
+            Err(refused) => Outcome::retry("refused", refused.to_string()),
+        }
+    })
 }
 
 fn panic<'a>(_: &'a Context) -> Execution<'a> {
