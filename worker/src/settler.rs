@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use longshore_queue::{
-    Completion, Error, Fate, Held, Insertion, LastOf, NumberedMessage, Requeue, Result, ResultMessage, complete, fates,
-    insert_subtasks, last_messages, record, requeue, settle_tree,
+    Completion, Error, Fate, Held, LastOf, NumberedMessage, Requeue, Result, ResultMessage, complete, fates,
+    last_messages, record, requeue, settle_tree,
 };
 use metrics::{Counter, counter};
 use uuid::Uuid;
