@@ -7,7 +7,7 @@
 //!
 //! | step | file |
 //! |---|---|
-//! | nouns, and the table of legal steps | `task` |
+//! | nouns, and the table of legal steps | `task`, `subtask` |
 //! | a producer's | `insert`, `terminate`, `read` |
 //! | a worker's | `claim`, `record`, `build_data`, `complete`, `tree`, `heartbeat`, `listen` |
 //! | the leader's | `leader`, `rescue`, `prune`, `schedule` |
@@ -27,7 +27,11 @@ mod prune;
 mod read;
 mod record;
 mod rescue;
+<<<<<<< HEAD
 mod schedule;
+=======
+mod subtask;
+>>>>>>> wt-trees
 mod summary;
 mod task;
 mod terminate;
@@ -53,15 +57,16 @@ pub use prune::{PartitionBytes, Retention, UpkeepAction, UpkeepStep, analyze_tab
 pub use read::{Depth, Fleet, Holder, RecordedMessage, TaskState, depths, fleet, holder, messages, read};
 pub use record::{LastMessage, NumberedMessage, last_messages, record};
 pub use rescue::{Rescued, rescue};
+<<<<<<< HEAD
 pub use schedule::{
     DueSchedule, Missed, Plan, Run, Schedule, Tick, due_schedules, pause_schedule, prune_ticks, refuse_schedule,
     run_schedule, schedules, tick,
 };
+=======
+pub use subtask::{Subtask, SubtaskPolicy, Subtasks, Wait};
+>>>>>>> wt-trees
 pub use summary::{Pace, Tally, pace, summary};
-pub use task::{
-    Bubble, Outcome, ResultMessage, ResultStatus, Status, Step, Subtask, SubtaskPolicy, Subtasks, Task, TaskResult,
-    Wait,
-};
+pub use task::{Bubble, Outcome, ResultMessage, ResultStatus, Status, Step, Task, TaskResult};
 pub use terminate::terminate;
 pub use tree::{
     Insertion, RetryFailed, SubtaskCounts, Suspension, TreeOutcome, insert_subtasks, rescue_trees, settle_tree,

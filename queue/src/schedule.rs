@@ -55,12 +55,13 @@ pub struct DueSchedule {
     pub due_in_seconds: Option<f64>,
 }
 
-/// Reads at most `limit` schedules that are due, or will be within a second, those that wait longest first.
+/// Reads at most `limit` schedules that are due, or will be within `ahead`, those that wait longest first.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn due_schedules(db: impl PgExecutor<'_>, limit: i32) -> Result<Vec<DueSchedule>> {
-    Ok(sqlx::query_as(include_str!("sql/due_schedules.sql")).bind(limit).fetch_all(db).await?)
+pub async fn due_schedules(db: impl PgExecutor<'_>, limit: i32, ahead: Duration) -> Result<Vec<DueSchedule>> {
+    let statement = sqlx::query_as(include_str!("sql/due_schedules.sql"));
+    Ok(statement.bind(limit).bind(ahead.as_secs_f64()).fetch_all(db).await?)
 }
 
 /// What the leader has made of a due schedule.

@@ -18,8 +18,11 @@ use crate::ticker::Ticker;
 /// How often dead workers are looked for: a killed worker's tasks run again within its lease plus this.
 const RESCUE_INTERVAL: Duration = Duration::from_secs(3);
 
+/// How often the tasks of trees are looked for that dead workers held and that do not run again.
+const RESCUE_TREES_INTERVAL: Duration = Duration::from_secs(30);
+
 /// How often waiting tasks are counted, unless that is dear.
-const COUNT_INTERVAL: Duration = Duration::from_secs(15);
+const COUNT_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Counting may use this part of a core.
 const COUNT_PACE: u32 = 50;
@@ -49,6 +52,7 @@ pub(crate) struct Scheduler {
     leads: Option<Leadership>,
     lead_due: Instant,
     rescue_due: Instant,
+    rescue_trees_due: Instant,
     count_due: Instant,
     upkeep_due: Instant,
     analyze_due: Instant,
@@ -75,6 +79,7 @@ impl Scheduler {
             leads: None,
             lead_due: now,
             rescue_due: now,
+            rescue_trees_due: now,
             count_due: now,
             // a new leader, or a fleet that just starts, has more urgent things to do
             upkeep_due: now + UPKEEP_HELD_UP,
@@ -214,7 +219,9 @@ impl Scheduler {
         let began = Instant::now();
         loop {
             let mut rescued = step!(self.link, db => rescue(db, leadership, self.fleet.worker_id))?;
-            rescued.extend(step!(self.link, db => rescue_trees(db, leadership, self.fleet.worker_id))?);
+            if !rescued.is_empty() || began >= self.rescue_trees_due {
+                rescued.extend(step!(self.link, db => rescue_trees(db, leadership, self.fleet.worker_id))?);
+            }
             if rescued.is_empty() {
                 break;
             }
@@ -226,6 +233,9 @@ impl Scheduler {
             for lane in &self.fleet.lanes {
                 lane.inserted.notify_one();
             }
+        }
+        if began >= self.rescue_trees_due {
+            self.rescue_trees_due = began + RESCUE_TREES_INTERVAL;
         }
         maintained("rescue", began);
         Ok(())

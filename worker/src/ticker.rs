@@ -11,8 +11,9 @@ use metrics::{counter, histogram};
 use crate::link::{Link, step};
 use crate::timing::Timing;
 
-/// How often schedules are looked at: a new or an edited one is seen within this.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often schedules are looked at: a new or an edited one is seen within this. A leader with nothing to do shall cost
+/// next to nothing.
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Schedules taken in one turn, so that the lead is renewed between two turns.
 const TURN_MAX: i32 = 100;
@@ -53,17 +54,19 @@ impl Ticker {
     pub(crate) async fn turn(&mut self, link: &mut Link, leadership: Leadership) -> Result<()> {
         if Instant::now() >= self.look_due {
             self.look_due = Instant::now() + LOOK_INTERVAL;
-            let due = step!(*link, db => due_schedules(db, TURN_MAX))?;
-            for schedule in &due {
-                let wait = schedule.due_in_seconds.unwrap_or(0.0);
-                if wait > 0.0 {
-                    self.look_due = self.look_due.min(Instant::now() + Duration::from_secs_f64(wait.min(1.0)));
-                } else {
-                    fire(link, leadership, schedule).await?;
+            let seen = Instant::now();
+            let soon = step!(*link, db => due_schedules(db, TURN_MAX, LOOK_INTERVAL))?;
+            let is_later = |schedule: &&DueSchedule| schedule.due_in_seconds.is_some_and(|wait| wait > 0.0);
+            match soon.iter().find(is_later) {
+                Some(later) => {
+                    let wait = Duration::try_from_secs_f64(later.due_in_seconds.unwrap_or(0.0)).unwrap_or_default();
+                    self.look_due = self.look_due.min(seen + wait);
                 }
+                None if soon.len() >= TURN_MAX as usize => self.look_due = seen + TURN_PAUSE,
+                None => {}
             }
-            if due.len() >= TURN_MAX as usize {
-                self.look_due = Instant::now() + TURN_PAUSE;
+            for schedule in soon.iter().take_while(|schedule| !is_later(schedule)) {
+                fire(link, leadership, schedule).await?;
             }
         }
         if Instant::now() >= self.prune_due {

@@ -1,6 +1,6 @@
--- The schedules that are due or will be within a second, at most $1, those that wait longest first. The second lets the
--- leader sleep until just then.
---   $1 limit int
+-- The schedules that are due or will be soon, at most $1, those that wait longest first. What is due soon lets the leader
+-- sleep until just then.
+--   $1 limit int   $2 how soon, in seconds float8
 -- Reads all rows of schedules: there is no index on what a tick changes. No locks.
 SELECT
     name,
@@ -17,6 +17,6 @@ SELECT
     extract(epoch FROM next_at - now())::float8 AS due_in_seconds
 FROM schedules
 WHERE NOT paused
-  AND (next_at IS NULL OR next_at <= now() + interval '1 second')
+  AND (next_at IS NULL OR next_at <= now() + make_interval(secs => $2))
 ORDER BY next_at NULLS FIRST, name
 LIMIT $1

@@ -174,7 +174,7 @@ async fn a_worker_role_runs_every_step_of_the_crate() {
     assert!(step!(db => analyze_tables(db, leadership)));
     assert!(step!(db => table_bytes(db)).len() >= 4);
     database.run("INSERT INTO schedules (name, every, action) VALUES ('s', '1 h', 'other')").await;
-    let schedule = step!(db => due_schedules(db, 1)).remove(0);
+    let schedule = step!(db => due_schedules(db, 1, Duration::from_secs(1))).remove(0);
     let next = Plan { fire_ats: vec![schedule.now], missed_at: None, ticked_to: schedule.now, next_at: schedule.now };
     assert_eq!(step!(db => tick(db, leadership, &schedule, &next)).len(), 1);
     assert!(step!(db => refuse_schedule(db, leadership, &schedule, "wrong", week)));

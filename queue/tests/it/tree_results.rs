@@ -6,8 +6,11 @@ use crate::support::trees::{Names, Player, result};
 use crate::support::{Database, database};
 use ResultStatus::{Failure, Incomplete, PartialSuccess, Success};
 
-/// A parent whose subtasks have ended: `name action retry status successes failures` each.
-async fn ended_with(subtasks: &[(&str, &str, i16, ResultStatus, &[&str], &[&str])], retry: i16) -> (Database, Player) {
+/// A subtask: name, action, retry sequence, result, successes, failures.
+type Ended<'a> = (&'a str, &'a str, i16, ResultStatus, &'a [&'a str], &'a [&'a str]);
+
+/// A parent whose subtasks have ended.
+async fn ended_with(subtasks: &[Ended<'_>], retry: i16) -> (Database, Player) {
     let database = database().await;
     let mut names = database.tree(&["root"]).await;
     let mut player = Player::enter(&database).await;
@@ -29,11 +32,7 @@ const ROOT: &str = "SELECT concat_ws(' ', status, result_status, coalesce(result
     coalesce(result_failures::text, '-'), 'retry ' || retry, result_reason) FROM tasks WHERE parent_task_id IS NULL";
 
 /// What a parent without a word of its own becomes.
-async fn bubbled(
-    subtasks: &[(&str, &str, i16, ResultStatus, &[&str], &[&str])],
-    retry: i16,
-    action: Option<&str>,
-) -> String {
+async fn bubbled(subtasks: &[Ended<'_>], retry: i16, action: Option<&str>) -> String {
     let (database, mut player) = ended_with(subtasks, retry).await;
     let bubble = Bubble { action: action.map(str::to_owned) };
     player.say("root", TaskResult { bubble: Some(bubble), ..TaskResult::default() }).await;
