@@ -8,7 +8,7 @@
 //! | step | file |
 //! |---|---|
 //! | nouns, and the table of legal steps | `task` |
-//! | a producer's | `insert`, `terminate`, `read` |
+//! | a producer's | `insert`, `terminate`, `read`, `document` |
 //! | a worker's | `claim`, `record`, `build_data`, `complete`, `heartbeat`, `listen` |
 //! | the leader's | `leader`, `rescue`, `prune`, `schedule` |
 //! | everybody's | `connect`, `migrate`, `summary`, `error` |
@@ -17,6 +17,7 @@ mod build_data;
 mod claim;
 mod complete;
 mod connect;
+mod document;
 mod error;
 mod heartbeat;
 mod insert;
@@ -41,6 +42,9 @@ pub use complete::{
     Completion, Fate, Forgotten, Held, LastOf, OUTPUT_IN_ROW_MAX_BYTES, Requeue, complete, fates, forgotten, requeue,
 };
 pub use connect::{ANSWER_TIMEOUT, Connect, Db, STATEMENT_TIMEOUT, Session, SessionStep, within};
+pub use document::{
+    Details, Layers, Link, StatusDocument, StatusMessageDocument, TaskDocument, TreeDocument, documents,
+};
 pub use error::{Error, Result};
 pub use heartbeat::{heartbeat, idle, leave, register};
 pub use insert::{NewTask, example_insert, insert, insert_many};

@@ -8,11 +8,16 @@ use sqlx::{Connection, Executor, PgConnection, SqlStr};
 use crate::{Connect, Error, Result, Session};
 
 /// All migrations, in order.
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 5] = [
     Migration { version: 1, description: "tasks", sql: include_str!("../../migrations/0001_tasks.sql") },
     Migration { version: 2, description: "retention", sql: include_str!("../../migrations/0002_retention.sql") },
     Migration { version: 3, description: "schedules", sql: include_str!("../../migrations/0003_schedules.sql") },
     Migration { version: 4, description: "build data", sql: include_str!("../../migrations/0004_build_data.sql") },
+    Migration {
+        version: 5,
+        description: "task documents",
+        sql: include_str!("../../migrations/0005_task_documents.sql"),
+    },
 ];
 
 /// The table that says what was applied. Its own name: the tables may live in a user's database, beside their own.
