@@ -1,4 +1,5 @@
--- Schedules: rows that say when which task is inserted, edited by SQL while workers run, and the ticks that came of them.
+-- Schedules: rows that say when which task is inserted, edited by SQL while workers run, and the ticks that came of
+-- them.
 --
 -- Why: a task that comes every night is inserted once a night, by whichever worker is the active instance.
 -- Locks: none that anybody waits for; everything here is new.
@@ -8,8 +9,8 @@
 -- time zones are not SQL's), and hands them to tick_schedule, which inserts ticks and tasks in one transaction.
 --
 -- Why no tick has two tasks, or none. A tick is a row with the primary key (schedule, fire_at), inserted together with
--- its task. ticked_to moves with it, under the row's lock: what it has passed is decided, and what it has not passed will
--- be, by whoever leads then. Leadership is checked as well, but nothing rests on it. (Tests:
+-- its task. ticked_to moves with it, under the row's lock: what it has passed is decided, and what it has not passed
+-- will be, by whoever leads then. Leadership is checked as well, but nothing rests on it. (Tests:
 -- two_leaders_that_plan_the_same_tick_insert_one_task, a_clock_set_back_repeats_no_tick_and_loses_none.)
 
 CREATE TYPE schedule_overlap AS ENUM ('skip', 'queue', 'replace');
@@ -19,7 +20,7 @@ CREATE TYPE tick_outcome AS ENUM ('fired', 'skipped', 'missed');
 CREATE TABLE schedules (
     name             text                  NOT NULL PRIMARY KEY
         CONSTRAINT schedule_name_is_1_to_128_bytes CHECK (octet_length(name) BETWEEN 1 AND 128),
-    -- when: a cron expression of 5 fields, or 6 with seconds first, in a time zone; or an interval, counted from starts_at
+    -- when: a cron expression of 5 fields, or 6 with seconds first, in a time zone; or an interval from starts_at on
     cron             text
         CONSTRAINT cron_has_5_or_6_fields CHECK (cron ~ '^(@[A-Za-z]+|[^[:space:]]+([[:space:]]+[^[:space:]]+){4,5})$')
         CONSTRAINT cron_is_at_most_256_bytes CHECK (octet_length(cron) <= 256),
@@ -71,8 +72,8 @@ CREATE TABLE schedules (
 CREATE TABLE schedule_ticks (
     schedule    text          NOT NULL,
     fire_at     timestamptz   NOT NULL,
-    -- fired: task_id is its task; skipped: a task of the schedule was open; missed: this one and those between it and the
-    -- tick before it came too late and were passed over, as the schedule's `missed` says
+    -- fired: task_id is its task; skipped: a task of the schedule was open; missed: this one and those between it and
+    -- the tick before it came too late and were passed over, as the schedule's `missed` says
     outcome     tick_outcome  NOT NULL,
     task_id     uuid,
     decided_at  timestamptz   NOT NULL DEFAULT now(),
@@ -103,7 +104,8 @@ BEGIN
     NEW.revision := OLD.revision + 1;
     NEW.next_at := NULL;
     NEW.error := NULL;
-    IF (NEW.cron, NEW.time_zone, NEW.every, NEW.starts_at) IS DISTINCT FROM (OLD.cron, OLD.time_zone, OLD.every, OLD.starts_at)
+    IF (NEW.cron, NEW.time_zone, NEW.every, NEW.starts_at)
+            IS DISTINCT FROM (OLD.cron, OLD.time_zone, OLD.every, OLD.starts_at)
         OR OLD.paused AND NOT NEW.paused THEN
         NEW.ticked_to := now();
     END IF;
@@ -111,9 +113,9 @@ BEGIN
 END
 $edit$;
 
-CREATE TRIGGER schedules_edit BEFORE INSERT OR UPDATE OF name, cron, time_zone, every, starts_at, action, queue, priority,
-    payload, design_ref, node_filter, request_context, max_attempts, "timeout", overlap, missed, missed_max, missed_after,
-    paused
+CREATE TRIGGER schedules_edit BEFORE INSERT OR UPDATE OF name, cron, time_zone, every, starts_at, action, queue,
+    priority, payload, design_ref, node_filter, request_context, max_attempts, "timeout", overlap, missed, missed_max,
+    missed_after, paused
 ON schedules FOR EACH ROW EXECUTE FUNCTION schedules_edit();
 
 -- A tick --------------------------------------------------------------------------------------------------------------
@@ -122,7 +124,8 @@ ON schedules FOR EACH ROW EXECUTE FUNCTION schedules_edit();
 CREATE FUNCTION fire_tick(
     of_schedule schedules, at_instant timestamptz, by_hand boolean, OUT outcome tick_outcome, OUT task_id uuid
 ) LANGUAGE plpgsql SET search_path FROM CURRENT
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $fire$
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+AS $fire$
 DECLARE
     open_tasks uuid[] := '{}';
 BEGIN
@@ -171,8 +174,8 @@ BEGIN
 END
 $fire$;
 
--- Decides the ticks of a schedule that have come, and moves on; for the active instance, which has computed them from the
--- row as it was at `revision` and `ticked_to`. Does nothing when the row has changed since, is paused, or is locked by
+-- Decides the ticks of a schedule that have come, and moves on; for the active instance, which has computed them from
+-- the row as it was at `revision` and `ticked_to`. Does nothing when the row has changed since, is paused, or is locked by
 -- somebody who edits it. `missed_at` is the last of those that are passed over.
 CREATE FUNCTION tick_schedule(
     identity uuid, epoch bigint, name text, revision bigint, ticked_to timestamptz, fire_ats timestamptz[],
@@ -228,8 +231,8 @@ BEGIN
 END
 $refuse$;
 
--- Inserts the task of a schedule now, paused or not; the schedule's own ticks go on as they would have. No row: there is
--- no such schedule. `skipped`: a task of it is open, and its overlap policy is to skip.
+-- Inserts the task of a schedule now, paused or not; the schedule's own ticks go on as they would have. No row: there
+-- is no such schedule. `skipped`: a task of it is open, and its overlap policy is to skip.
 CREATE FUNCTION run_schedule(name text) RETURNS TABLE (outcome tick_outcome, task_id uuid)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $run$
 #variable_conflict use_column
@@ -238,7 +241,8 @@ DECLARE
 BEGIN
     SELECT s.* INTO found_schedule FROM schedules AS s WHERE s.name = run_schedule.name FOR UPDATE;
     IF FOUND THEN
-        RETURN QUERY SELECT fired.outcome, fired.task_id FROM fire_tick(found_schedule, clock_timestamp(), true) AS fired;
+        RETURN QUERY
+        SELECT fired.outcome, fired.task_id FROM fire_tick(found_schedule, clock_timestamp(), true) AS fired;
     END IF;
 END
 $run$;
@@ -246,7 +250,8 @@ $run$;
 -- Deletes ticks older than `retention` whose task has ended or is gone, at most `batch`; for the active instance.
 CREATE FUNCTION prune_ticks(identity uuid, epoch bigint, retention interval, batch integer) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $prune$
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+AS $prune$
 DECLARE
     deleted bigint;
 BEGIN
@@ -268,7 +273,8 @@ BEGIN
 END
 $prune$;
 
-REVOKE EXECUTE ON FUNCTION schedules_edit, fire_tick, tick_schedule, refuse_schedule, run_schedule, prune_ticks FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION schedules_edit, fire_tick, tick_schedule, refuse_schedule, run_schedule, prune_ticks
+FROM PUBLIC;
 
 -- What runs as the owner looks for temporary objects last.
 DO $search$
@@ -278,7 +284,8 @@ BEGIN
     FOR signature IN
         SELECT oid FROM pg_proc
         WHERE pronamespace = quote_ident(current_schema())::regnamespace
-            AND proname IN ('schedules_edit', 'fire_tick', 'tick_schedule', 'refuse_schedule', 'run_schedule', 'prune_ticks')
+            AND proname IN ('schedules_edit', 'fire_tick', 'tick_schedule', 'refuse_schedule', 'run_schedule',
+                'prune_ticks')
     LOOP
         EXECUTE format('ALTER FUNCTION %s SET search_path = %I, pg_temp', signature, current_schema());
     END LOOP;

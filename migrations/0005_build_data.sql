@@ -45,7 +45,8 @@ CREATE INDEX build_data_task ON build_data (task_id);
 CREATE FUNCTION prune_build_data(
     identity uuid, epoch bigint, retention interval, walked_to uuid, batch integer, OUT deleted bigint, OUT next uuid
 ) LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $prune$
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+AS $prune$
 DECLARE
     looked_at uuid[];
 BEGIN

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
 use sqlx::PgExecutor;
 use uuid::Uuid;
@@ -113,7 +113,7 @@ pub struct BuildData {
 }
 
 fn rfc_3339<S: Serializer>(at: &DateTime<Utc>, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    at.to_rfc3339_opts(SecondsFormat::Micros, true).serialize(serializer)
+    crate::document::instant(*at).serialize(serializer)
 }
 
 /// What to read of what there is.

@@ -8,7 +8,7 @@
 //! | step | file |
 //! |---|---|
 //! | nouns, and the table of legal steps | `task`, `subtask` |
-//! | a producer's | `insert`, `terminate`, `read` |
+//! | a producer's | `insert`, `terminate`, `read`, `document` |
 //! | a worker's | `claim`, `record`, `build_data`, `complete`, `tree`, `heartbeat`, `listen` |
 //! | the leader's | `leader`, `rescue`, `prune`, `schedule` |
 //! | everybody's | `connect`, `migrate`, `summary`, `error` |
@@ -17,6 +17,7 @@ mod build_data;
 mod claim;
 mod complete;
 mod connect;
+mod document;
 mod error;
 mod heartbeat;
 mod insert;
@@ -27,11 +28,8 @@ mod prune;
 mod read;
 mod record;
 mod rescue;
-<<<<<<< HEAD
 mod schedule;
-=======
 mod subtask;
->>>>>>> wt-trees
 mod summary;
 mod task;
 mod terminate;
@@ -47,6 +45,9 @@ pub use complete::{
     requeue,
 };
 pub use connect::{ANSWER_TIMEOUT, Connect, Db, STATEMENT_TIMEOUT, Session, SessionStep, within};
+pub use document::{
+    Details, Layers, Link, StatusDocument, StatusMessageDocument, TaskDocument, TreeDocument, documents,
+};
 pub use error::{Error, Result};
 pub use heartbeat::{heartbeat, idle, leave, register};
 pub use insert::{NewTask, example_insert, insert, insert_many};
@@ -57,14 +58,11 @@ pub use prune::{PartitionBytes, Retention, UpkeepAction, UpkeepStep, analyze_tab
 pub use read::{Depth, Fleet, Holder, RecordedMessage, TaskState, depths, fleet, holder, messages, read};
 pub use record::{LastMessage, NumberedMessage, last_messages, record};
 pub use rescue::{Rescued, rescue};
-<<<<<<< HEAD
 pub use schedule::{
     DueSchedule, Missed, Plan, Run, Schedule, Tick, due_schedules, pause_schedule, prune_ticks, refuse_schedule,
     run_schedule, schedules, tick,
 };
-=======
 pub use subtask::{Subtask, SubtaskPolicy, Subtasks, Wait};
->>>>>>> wt-trees
 pub use summary::{Pace, Tally, pace, summary};
 pub use task::{Bubble, Outcome, ResultMessage, ResultStatus, Status, Step, Task, TaskResult};
 pub use terminate::terminate;

@@ -8,12 +8,17 @@ use sqlx::{Connection, Executor, PgConnection, SqlStr};
 use crate::{Connect, Error, Result, Session};
 
 /// All migrations, in order.
-const MIGRATIONS: [Migration; 5] = [
+const MIGRATIONS: [Migration; 6] = [
     Migration { version: 1, description: "tasks", sql: include_str!("../../migrations/0001_tasks.sql") },
     Migration { version: 2, description: "retention", sql: include_str!("../../migrations/0002_retention.sql") },
     Migration { version: 3, description: "trees", sql: include_str!("../../migrations/0003_trees.sql") },
     Migration { version: 4, description: "schedules", sql: include_str!("../../migrations/0004_schedules.sql") },
     Migration { version: 5, description: "build data", sql: include_str!("../../migrations/0005_build_data.sql") },
+    Migration {
+        version: 6,
+        description: "task documents",
+        sql: include_str!("../../migrations/0006_task_documents.sql"),
+    },
 ];
 
 /// The table that says what was applied. Its own name: the tables may live in a user's database, beside their own.

@@ -11,13 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use longshore_queue::{
-<<<<<<< HEAD
     Completion, Db, Error, Fate, Held, LastOf, Locked, NumberedMessage, Requeue, Result, ResultMessage, complete,
     fates, last_messages, record, requeue, settle_tree,
-=======
-    Completion, Error, Fate, Held, LastOf, NumberedMessage, Requeue, Result, ResultMessage, complete, fates,
-    last_messages, record, requeue, settle_tree,
->>>>>>> wt-trees
 };
 use metrics::{Counter, counter};
 use uuid::Uuid;

@@ -264,6 +264,8 @@ async fn a_reader_role_sees_everything_and_changes_nothing() {
         reader.run(&format!("SELECT * FROM {relation}")).await;
     }
     assert_eq!(reader.history().await, "a queued attempt 0");
+    let document: String = reader.value("SELECT task_tree_document(task_id)::text FROM tasks").await;
+    assert!(document.contains("\"kind\": \"Task\""), "{document}");
     assert_eq!(
         refusals(
             &reader,

@@ -13,7 +13,7 @@ use crate::support::{Database, database};
 const MINUTE: std::time::Duration = std::time::Duration::from_secs(60);
 
 async fn due(database: &Database) -> Vec<DueSchedule> {
-    due_schedules(&mut database.conn().await, 100, Duration::from_secs(1)).await.unwrap()
+    due_schedules(&mut database.conn().await, 100, std::time::Duration::from_secs(1)).await.unwrap()
 }
 
 /// That these instants have come, as minutes after the schedule's `ticked_to`.

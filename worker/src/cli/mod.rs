@@ -9,6 +9,7 @@ mod demo;
 mod dev;
 mod migrate;
 mod schedules;
+mod tasks;
 mod worker;
 
 use std::io::{self, IsTerminal};
@@ -43,6 +44,7 @@ pub(crate) enum Command {
     Demo(demo::Demo),
     Builds(builds::Builds),
     Schedules(schedules::Schedules),
+    Tasks(tasks::Tasks),
     #[command(hide = true)]
     DemoProgram(demo::Program),
 }
@@ -60,6 +62,7 @@ impl Command {
             Self::Demo(demo) => demo.run(),
             Self::Builds(builds) => builds.run(),
             Self::Schedules(schedules) => schedules.run(),
+            Self::Tasks(tasks) => tasks.run(),
             Self::DemoProgram(program) => program.run(),
         }
     }

@@ -6,6 +6,7 @@ mod demo;
 mod dev;
 mod migrate;
 mod schedules;
+mod tasks;
 mod worker;
 
 use std::fs;

@@ -1,20 +1,31 @@
 use std::process::Output;
 
 use serde_json::Value;
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::{Folder, empty_database, stderr, stdout};
 
 /// A migrated database with these rows, and the command `longshore` upon it.
-pub(crate) async fn with<'f>(folder: &'f Folder, sql: &'static str) -> impl Fn(&[&str]) -> Output + 'f {
+pub(crate) async fn with<'f>(folder: &'f Folder, sql: &str) -> impl Fn(&[&str]) -> Output + 'f {
+    with_database(folder, sql).await.0
+}
+
+/// The same, with the database's URL.
+pub(crate) async fn with_database<'f>(folder: &'f Folder, sql: &str) -> (impl Fn(&[&str]) -> Output + 'f, String) {
     let url = empty_database().await;
     let of_url = url.clone();
-    let run =
+    let longshore =
         move |arguments: &[&str]| folder.longshore(arguments).env("DATABASE_URL", &of_url).output().expect("output");
-    let migrated = run(&["migrate"]);
+    let migrated = longshore(&["migrate"]);
     assert!(migrated.status.success(), "{}", stderr(&migrated));
-    PgConnection::connect(&url).await.expect("a connection").execute(sql).await.expect("rows");
-    run
+    run(&url, sql).await;
+    (longshore, url)
+}
+
+/// Runs SQL that returns nothing.
+pub(crate) async fn run(url: &str, sql: &str) {
+    let mut conn = PgConnection::connect(url).await.expect("a connection");
+    conn.execute(AssertSqlSafe(sql.to_owned())).await.expect("it runs");
 }
 
 #[tokio::test]
