@@ -657,16 +657,18 @@ BEGIN
 END
 $settle$;
 
--- Settles held tasks of some trees, whose locks it takes; see settle_tree. Returns those that it settled.
-CREATE FUNCTION settle_in_trees(roots uuid[], task_ids uuid[], tokens uuid[], outcomes jsonb[], in_row_bytes integer)
-RETURNS uuid[] LANGUAGE plpgsql AS $settle$
+-- Settles held tasks of some trees, whose locks it takes, each within `patience`; see settle_tree. Returns those that it
+-- settled.
+CREATE FUNCTION settle_in_trees(
+    roots uuid[], patience text, task_ids uuid[], tokens uuid[], outcomes jsonb[], in_row_bytes integer
+) RETURNS uuid[] LANGUAGE plpgsql AS $settle$
 DECLARE
     locked record;
     one record;
     ended uuid[];
 BEGIN
     -- another batch of the same tree takes its time; a row that somebody holds is left to the next call
-    PERFORM set_config('lock_timeout', CASE WHEN cardinality(roots) > 1 THEN '500ms' ELSE '100ms' END, true);
+    PERFORM set_config('lock_timeout', patience, true);
     PERFORM lock_trees(roots);
     PERFORM set_config('lock_timeout', '50ms', true);
     WITH held AS MATERIALIZED (
@@ -784,13 +786,13 @@ DECLARE
     settled uuid[] := '{}';
 BEGIN
     BEGIN
-        settled := settle_in_trees(roots, task_ids, tokens, outcomes, in_row_bytes);
+        settled := settle_in_trees(roots, '500ms', task_ids, tokens, outcomes, in_row_bytes);
     EXCEPTION WHEN lock_not_available THEN
         -- one tree in which somebody holds a row must not hold up the others
         FOREACH root IN ARRAY roots LOOP
             EXIT WHEN cardinality(roots) = 1 OR clock_timestamp() > statement_timestamp() + interval '4 s';
             BEGIN
-                settled := settled || settle_in_trees(ARRAY[root], task_ids, tokens, outcomes, in_row_bytes);
+                settled := settled || settle_in_trees(ARRAY[root], '100ms', task_ids, tokens, outcomes, in_row_bytes);
             EXCEPTION WHEN lock_not_available THEN
                 NULL;
             END;
