@@ -232,10 +232,10 @@ CREATE FUNCTION open_subtask(parent uuid, since uuid) RETURNS uuid LANGUAGE sql 
     LIMIT 1
 $open$;
 
--- Whether a task, whose row the caller has locked, has an open subtask. Looks from where the last look ended, and notes
--- a new place only where the way has become long: the parent's row must not change with every subtask (test:
--- a_completion_costs_the_same_however_many_siblings_are_open). Before it says no it looks at all of them, since an id of a
--- producer's own may be smaller than those that have ended.
+-- Whether a task has an open subtask; no is final only while the caller holds the task's row. Looks from where the last
+-- look ended, and notes a new place only where the way has become long, and nobody holds the row: it must not change with
+-- every subtask. Before it says no it looks at all of them, since an id of a producer's own may be smaller than those that
+-- have ended. (Test: a_completion_costs_the_same_however_many_siblings_are_open_also_while_an_old_snapshot_is_held.)
 CREATE FUNCTION has_open_subtask(parent uuid) RETURNS boolean LANGUAGE plpgsql AS $open$
 DECLARE
     nil CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
@@ -254,7 +254,10 @@ BEGIN
             LIMIT 100
         ) AS walked
     ) THEN
-        UPDATE tasks SET first_open_subtask = first WHERE task_id = parent;
+        PERFORM FROM tasks WHERE task_id = parent FOR NO KEY UPDATE SKIP LOCKED;
+        IF FOUND THEN
+            UPDATE tasks SET first_open_subtask = first WHERE task_id = parent;
+        END IF;
     END IF;
     RETURN first IS NOT NULL;
 END
@@ -482,7 +485,11 @@ BEGIN
         WHERE task_id = parent AND claim_token IS NULL AND status IN ('requested', 'queued');
         RETURN false;
     END IF;
-    -- an INSERT under way may bring another subtask
+    -- an INSERT under way may bring another subtask: it holds up the last one, not all before it (test:
+    -- an_insert_under_way_holds_up_the_last_subtask_alone)
+    IF has_open_subtask(parent) THEN
+        RETURN false;
+    END IF;
     PERFORM FROM tasks WHERE task_id = parent FOR NO KEY UPDATE;
     IF has_open_subtask(parent) THEN
         RETURN false;
@@ -650,16 +657,18 @@ BEGIN
 END
 $settle$;
 
--- Settles held tasks of some trees, whose locks it takes; see settle_tree. Returns those that it settled.
-CREATE FUNCTION settle_in_trees(roots uuid[], task_ids uuid[], tokens uuid[], outcomes jsonb[], in_row_bytes integer)
-RETURNS uuid[] LANGUAGE plpgsql AS $settle$
+-- Settles held tasks of some trees, whose locks it takes, each within `patience`; see settle_tree. Returns those that it
+-- settled.
+CREATE FUNCTION settle_in_trees(
+    roots uuid[], patience text, task_ids uuid[], tokens uuid[], outcomes jsonb[], in_row_bytes integer
+) RETURNS uuid[] LANGUAGE plpgsql AS $settle$
 DECLARE
     locked record;
     one record;
     ended uuid[];
 BEGIN
     -- another batch of the same tree takes its time; a row that somebody holds is left to the next call
-    PERFORM set_config('lock_timeout', '1s', true);
+    PERFORM set_config('lock_timeout', patience, true);
     PERFORM lock_trees(roots);
     PERFORM set_config('lock_timeout', '50ms', true);
     WITH held AS MATERIALIZED (
@@ -777,13 +786,13 @@ DECLARE
     settled uuid[] := '{}';
 BEGIN
     BEGIN
-        settled := settle_in_trees(roots, task_ids, tokens, outcomes, in_row_bytes);
+        settled := settle_in_trees(roots, '500ms', task_ids, tokens, outcomes, in_row_bytes);
     EXCEPTION WHEN lock_not_available THEN
         -- one tree in which somebody holds a row must not hold up the others
         FOREACH root IN ARRAY roots LOOP
             EXIT WHEN cardinality(roots) = 1 OR clock_timestamp() > statement_timestamp() + interval '4 s';
             BEGIN
-                settled := settled || settle_in_trees(ARRAY[root], task_ids, tokens, outcomes, in_row_bytes);
+                settled := settled || settle_in_trees(ARRAY[root], '100ms', task_ids, tokens, outcomes, in_row_bytes);
             EXCEPTION WHEN lock_not_available THEN
                 NULL;
             END;

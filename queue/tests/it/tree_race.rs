@@ -164,3 +164,23 @@ async fn subtasks_are_inserted_only_while_the_claim_holds_and_only_once() {
     player.succeed("root").await;
     assert!(matches!(insert_subtasks(&mut conn, held, &tasks).await.unwrap(), Insertion::NotHeld));
 }
+
+#[tokio::test]
+async fn an_insert_under_way_holds_up_the_last_subtask_alone() {
+    let database = database().await;
+    let mut names = database.tree(&["root"]).await;
+    let mut player = Player::enter(&database).await;
+    player.claim().await;
+    database.add(&mut names, &["a < root", "b < root"]).await.unwrap();
+    player.suspend("root", Wait::All, 0).await;
+    player.claim().await;
+    let mut producer = database.conn().await;
+    let mut inserting = producer.begin().await.unwrap();
+    sqlx::query(INSERT).bind(names["root"]).execute(&mut *inserting).await.unwrap();
+    player.succeed("a").await;
+    let last = success(player.held["b"]);
+    assert_eq!(player.settle(&[last.clone().into()]).await.unwrap().len(), 0);
+    inserting.commit().await.unwrap();
+    player.succeed("b").await;
+    assert_eq!(player.claim().await, "late", "and the root goes on waiting, for the new one");
+}

@@ -150,6 +150,15 @@ async fn a_success_says_in_its_body_how_it_went() {
 }
 
 #[tokio::test]
+async fn an_answer_asks_for_subtasks_and_to_wait_for_them() {
+    let lines = "{\"subtasks\":[{\"action\":\"a\"}]}\n{\"result\":{\"suspend\":{\"until\":\"any\"}}}\n";
+    let server = server(json(lines)).await;
+    let mut attempt = attempt();
+    assert_eq!(attempt.story(&post_to(&server)).await, ["suspend Any None"]);
+    assert_eq!(attempt.context.take_subtasks().len(), 1);
+}
+
+#[tokio::test]
 async fn a_body_that_is_not_json_is_not_read() {
     let text = answer("200 OK", "content-type: text/html\r\n", r#"{"result":{"status":"failure"}}"#);
     assert_eq!(story(text).await, [SUCCESS]);
