@@ -98,6 +98,8 @@ BEGIN
                       HINT = 'Write a name of the IANA database, such as Europe/Berlin.';
         END;
     END IF;
+    -- the channel of INSERTs: the active instance looks at the schedules, too
+    PERFORM pg_notify('longshore.' || TG_TABLE_SCHEMA, '');
     IF is_new THEN
         RETURN NEW;
     END IF;

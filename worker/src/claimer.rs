@@ -103,10 +103,11 @@ impl Claimer {
             if woken.take().is_some() {
                 // what a long transaction inserted lies far behind the key
                 self.resume.hurry();
+                if self.resume.next(Instant::now(), false) == Pass::Full {
+                    continue;
+                }
             }
-            if self.resume.next(Instant::now(), false) == Pass::Key {
-                woken = self.sleep(found > 0 || pass == Pass::Key).await;
-            }
+            woken = self.sleep(found > 0 || pass == Pass::Key).await;
         }
         self.link.close().await;
     }
@@ -117,7 +118,10 @@ impl Claimer {
         let since = Instant::now();
         loop {
             let full = self.fleet.attempts().len() > self.lane.concurrency + UNSETTLED_MAX;
-            let room = if full || self.fleet.blocked.load(Ordering::Acquire) { 0 } else { self.lane.room() };
+            // what a worker claims whose lease has run out is taken from it at once, and the attempt counts
+            let expired = self.fleet.vital.beat_age() > self.fleet.lease;
+            let blocked = self.fleet.blocked.load(Ordering::Acquire);
+            let room = if full || expired || blocked { 0 } else { self.lane.room() };
             if room >= wanted || room > 0 && since.elapsed() >= GATHER {
                 return Some(room);
             }

@@ -47,6 +47,8 @@ pub(crate) struct Fleet {
     pub(crate) said: UnboundedSender<Uuid>,
     /// Told when a termination was asked for, or a claim's answer was lost.
     pub(crate) look: Notify,
+    /// Told when schedules may have been edited.
+    pub(crate) edited: Notify,
     /// Whether INSERTs notify this worker.
     pub(crate) notified: AtomicBool,
     /// Whether executors block all their threads.
@@ -138,6 +140,7 @@ impl Fleet {
             settled,
             said,
             look: Notify::new(),
+            edited: Notify::new(),
             notified: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             wakes: AtomicU64::new(0),

@@ -46,6 +46,7 @@ fn hear(fleet: &Fleet, wake: Wake) {
         for lane in &fleet.lanes {
             lane.inserted.notify_one();
         }
+        fleet.edited.notify_one();
     }
     if wake != Wake::Inserted {
         fleet.look.notify_one();

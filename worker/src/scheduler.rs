@@ -16,10 +16,10 @@ use crate::link::{Link, step};
 use crate::ticker::Ticker;
 
 /// How often dead workers are looked for: a killed worker's tasks run again within its lease plus this.
-const RESCUE_INTERVAL: Duration = Duration::from_secs(3);
+const RESCUE_INTERVAL: Duration = Duration::from_millis(3500);
 
 /// How often the tasks of trees are looked for that dead workers held and that do not run again.
-const RESCUE_TREES_INTERVAL: Duration = Duration::from_secs(30);
+const RESCUE_TREES_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How often waiting tasks are counted, unless that is dear.
 const COUNT_INTERVAL: Duration = Duration::from_secs(30);
@@ -115,6 +115,7 @@ impl Scheduler {
             };
             tokio::select! {
                 () = tokio::time::sleep_until(due.into()) => {}
+                () = self.fleet.edited.notified() => self.ticker.look_soon(),
                 () = self.fleet.reached(Phase::Draining) => {}
             }
         }

@@ -11,14 +11,17 @@ use metrics::{counter, histogram};
 use crate::link::{Link, step};
 use crate::timing::Timing;
 
-/// How often schedules are looked at: a new or an edited one is seen within this. A leader with nothing to do shall cost
-/// next to nothing.
-const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+/// How often schedules are looked at: where nothing tells of an edit, it is seen within this. A leader with nothing to do
+/// shall cost next to nothing.
+const LOOK_INTERVAL: Duration = Duration::from_secs(15);
+
+/// How often at most, when something tells that schedules may have been edited: so does every INSERT that notifies.
+const LOOK_SOON: Duration = Duration::from_secs(1);
 
 /// Schedules taken in one turn, so that the lead is renewed between two turns.
 const TURN_MAX: i32 = 100;
 
-/// The pause between two turns where more than one turn's schedules are due.
+/// The pause after a turn that fired: what fired may be due again soon, and more than one turn's schedules may be due.
 const TURN_PAUSE: Duration = Duration::from_millis(50);
 
 /// After so long a schedule that cannot be read is looked at again: a leader with newer time zones may know better.
@@ -33,6 +36,7 @@ const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
 /// What the active instance knows of schedules: when to look again. All else is in the database.
 #[derive(Debug)]
 pub(crate) struct Ticker {
+    looked: Option<Instant>,
     look_due: Instant,
     prune_due: Instant,
     retention: Duration,
@@ -42,7 +46,7 @@ impl Ticker {
     /// Ticks are kept for `retention`.
     pub(crate) fn new(retention: Duration) -> Self {
         let now = Instant::now();
-        Self { look_due: now, prune_due: now + PRUNE_INTERVAL, retention }
+        Self { looked: None, look_due: now, prune_due: now + PRUNE_INTERVAL, retention }
     }
 
     /// When to come back.
@@ -50,23 +54,31 @@ impl Ticker {
         self.look_due.min(self.prune_due)
     }
 
+    /// Schedules may have been edited.
+    pub(crate) fn look_soon(&mut self) {
+        let now = Instant::now();
+        self.look_due = self.look_due.min(self.looked.map_or(now, |looked| looked + LOOK_SOON));
+    }
+
     /// Fires what is due. A leader that is killed between two schedules leaves the rest to the next.
     pub(crate) async fn turn(&mut self, link: &mut Link, leadership: Leadership) -> Result<()> {
         if Instant::now() >= self.look_due {
-            self.look_due = Instant::now() + LOOK_INTERVAL;
             let seen = Instant::now();
+            self.looked = Some(seen);
+            self.look_due = seen + LOOK_INTERVAL;
             let soon = step!(*link, db => due_schedules(db, TURN_MAX, LOOK_INTERVAL))?;
-            let is_later = |schedule: &&DueSchedule| schedule.due_in_seconds.is_some_and(|wait| wait > 0.0);
-            match soon.iter().find(is_later) {
-                Some(later) => {
-                    let wait = Duration::try_from_secs_f64(later.due_in_seconds.unwrap_or(0.0)).unwrap_or_default();
-                    self.look_due = self.look_due.min(seen + wait);
+            for schedule in &soon {
+                match schedule.due_in_seconds.map(Duration::try_from_secs_f64) {
+                    Some(Ok(wait)) if !wait.is_zero() => {
+                        self.look_due = self.look_due.min(seen + wait);
+                        break;
+                    }
+                    _ => {
+                        fire(link, leadership, schedule).await?;
+                        // when it is due again is in its row
+                        self.look_due = seen + TURN_PAUSE;
+                    }
                 }
-                None if soon.len() >= TURN_MAX as usize => self.look_due = seen + TURN_PAUSE,
-                None => {}
-            }
-            for schedule in soon.iter().take_while(|schedule| !is_later(schedule)) {
-                fire(link, leadership, schedule).await?;
             }
         }
         if Instant::now() >= self.prune_due {
