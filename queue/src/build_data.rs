@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use crate::schedule::unless_deposed;
+use crate::leader::unless_deposed;
 use crate::{Held, Leadership, Result};
 
 /// An entry to add. Everything is mandatory and not empty.

@@ -45,3 +45,14 @@ pub async fn abdicate(db: impl PgExecutor<'_>, leadership: Leadership) -> Result
     sqlx::query(include_str!("sql/abdicate.sql")).bind(leadership.identity).bind(leadership.epoch).execute(db).await?;
     Ok(())
 }
+
+/// The SQLSTATE by which a function refuses an instance that is not active.
+const NOT_ACTIVE: &str = "LS001";
+
+/// What a step of the active instance gives: `nothing` where another has taken over, since nothing was done then.
+pub(crate) fn unless_deposed<T>(done: std::result::Result<T, sqlx::Error>, nothing: T) -> Result<T> {
+    match done {
+        Err(sqlx::Error::Database(refused)) if refused.code().is_some_and(|code| code == NOT_ACTIVE) => Ok(nothing),
+        done => Ok(done?),
+    }
+}

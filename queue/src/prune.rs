@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sqlx::PgExecutor;
 
+use crate::leader::unless_deposed;
 use crate::{Leadership, Result};
 
 /// How long a task is kept after it has ended. One that has not ended is kept.
@@ -76,12 +77,7 @@ pub async fn upkeep_step(db: impl PgExecutor<'_>, leadership: Leadership, retent
         .bind(retention.other)
         .fetch_one(db)
         .await;
-    match step {
-        Err(error) if is_not_active(&error) => {
-            Ok(UpkeepStep { partition: None, action: UpkeepAction::NotActive, tasks: 0 })
-        }
-        step => Ok(step?),
-    }
+    unless_deposed(step, UpkeepStep { partition: None, action: UpkeepAction::NotActive, tasks: 0 })
 }
 
 /// Gathers the statistics of the partitioned tables as a whole; false if the caller is not the active instance.
@@ -91,11 +87,7 @@ pub async fn analyze_tables(db: impl PgExecutor<'_>, leadership: Leadership) -> 
         .bind(leadership.epoch)
         .execute(db)
         .await;
-    match analyzed {
-        Ok(_) => Ok(true),
-        Err(error) if is_not_active(&error) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
+    unless_deposed(analyzed.map(|_| true), false)
 }
 
 /// The bytes that one range takes on disk, with its indexes and wide values.
@@ -116,9 +108,4 @@ pub struct PartitionBytes {
 /// Reads the bytes on disk of every partition, oldest first.
 pub async fn table_bytes(db: impl PgExecutor<'_>) -> Result<Vec<PartitionBytes>> {
     Ok(sqlx::query_as(include_str!("sql/table_bytes.sql")).fetch_all(db).await?)
-}
-
-/// The SQLSTATE by which the functions of upkeep refuse an instance that is not active.
-pub(crate) fn is_not_active(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|e| e.code()).is_some_and(|code| code == "LS001")
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use crate::prune::is_not_active;
+use crate::leader::unless_deposed;
 use crate::{Leadership, Result};
 
 /// What becomes of ticks that came too late to be on time.
@@ -158,14 +158,6 @@ pub async fn prune_ticks(db: impl PgExecutor<'_>, leadership: Leadership, retent
         .fetch_one(db)
         .await;
     Ok(u64::try_from(unless_deposed::<i64>(deleted, 0)?).unwrap_or(0))
-}
-
-/// What a step of the active instance gives: `nothing` where another has taken over, since nothing was done then.
-pub(crate) fn unless_deposed<T>(done: std::result::Result<T, sqlx::Error>, nothing: T) -> Result<T> {
-    match done {
-        Err(error) if is_not_active(&error) => Ok(nothing),
-        done => Ok(done?),
-    }
 }
 
 /// A schedule for people.

@@ -2,7 +2,7 @@
 --   $1 task_id uuid   $2 layers int: 1 is the task alone   $3 messages int: the last so many of each log
 -- The ids of subtasks come in no order: asked for one, a session without sorts walks all tasks. OFFSET 0 keeps the
 -- planner from beginning with all tasks and looking for those of the tree.
--- Index: the primary keys, tasks_parent. No locks; one snapshot.
+-- Index: the primary keys, tasks_subtasks. No locks; one snapshot.
 WITH RECURSIVE tree AS (
     SELECT tasks.task_id, 1 AS layer
     FROM tasks

@@ -79,7 +79,7 @@ fn main() -> ExitCode {
             blocked_threads_hold_up_no_task_that_another_worker_can_do,
             one_that_ignores_its_time_is_dropped_after_its_grace, one_that_panics_ends_its_attempt_alone,
             programs_that_flood_print_garbage_and_fork_end_alone, a_killed_worker_takes_its_programs_along;
-        poor: a_slow_database_costs_no_lease, a_half_open_heartbeat_costs_no_lease,
+        poor: a_worker_that_cannot_renew_its_lease_claims_nothing, a_slow_database_costs_no_lease, a_half_open_heartbeat_costs_no_lease,
             half_open_links_of_all_loops_are_got_over, a_read_only_database_is_waited_for, a_full_disk_is_waited_for,
             a_server_out_of_connections_is_waited_for;
         notices: with_notify_off_tasks_are_found_by_polling,

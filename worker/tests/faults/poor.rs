@@ -52,6 +52,24 @@ async fn recovers(rig: &Rig, worker: &Process, tasks: &[uuid::Uuid], why: &str) 
     assert!(!worker.said(why).is_empty(), "it does not say why: {:#?}", worker.said("WARN"));
 }
 
+pub(crate) async fn a_worker_that_cannot_renew_its_lease_claims_nothing() {
+    let rig = Rig::new().await;
+    let worker = "heartbeat = \"500ms\"\nlease = \"3s\"".to_owned();
+    let worker = rig.start(Setup { worker, ..Setup::default() });
+    worker.works().await;
+    let mut holder = PgConnection::connect(&rig.database.tcp_url).await.unwrap();
+    holder.execute("BEGIN; SELECT FROM workers FOR UPDATE").await.unwrap();
+    rig.database.until("SELECT bool_and(heartbeat_at < now() - interval '3500 ms') FROM workers").await;
+    let tasks = rig.insert_work(3, 0).await;
+    // long enough for a poll
+    rig.database.until("SELECT max(created) < now() - interval '2500 ms' FROM tasks").await;
+    let queued: i64 = rig.database.value("SELECT count(*) FROM tasks WHERE status = 'queued'").await;
+    assert_eq!(queued, 3);
+    holder.execute("ROLLBACK").await.unwrap();
+    rig.judge(&tasks).await;
+    assert!(rig.beginnings().values().all(|times| *times == 1), "a task ran twice");
+}
+
 pub(crate) async fn a_read_only_database_is_waited_for() {
     let rig = Rig::new().await;
     let (worker, mut tasks) = busy(&rig, Setup::default()).await;
