@@ -8,10 +8,15 @@ use sqlx::postgres::{PgListener, PgPoolOptions};
 use crate::{Connect, Result};
 
 /// Why a listener woke.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wake {
-    /// Tasks were inserted.
-    Inserted,
+    /// Tasks of this queue were inserted.
+    Inserted {
+        /// Its name.
+        queue: String,
+    },
+    /// Tasks of any queue were released, or a schedule was edited.
+    Changed,
     /// The end of some task was asked for.
     Terminate,
     /// The connection broke and is there again: anything may have been missed.
@@ -48,7 +53,10 @@ impl Listener {
     /// A broken connection that did not come back by itself; open another one.
     pub async fn next(&mut self) -> Result<Wake> {
         Ok(match self.listener.try_recv().await? {
-            Some(notification) if notification.channel() == self.inserted => Wake::Inserted,
+            Some(notification) if notification.channel() == self.inserted => match notification.payload() {
+                "" => Wake::Changed,
+                queue => Wake::Inserted { queue: queue.to_owned() },
+            },
             Some(_) => Wake::Terminate,
             None => Wake::Reconnected,
         })

@@ -8,6 +8,7 @@ use longshore_queue::{Listener, Wake};
 use metrics::{counter, gauge};
 
 use crate::fleet::{Fleet, Phase};
+use crate::watcher::NOTIFIED_MAX;
 
 /// The pause before a new connection.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -41,14 +42,30 @@ pub(crate) async fn run(fleet: Arc<Fleet>) {
 }
 
 fn hear(fleet: &Fleet, wake: Wake) {
-    if wake != Wake::Terminate {
-        fleet.wakes.fetch_add(1, Ordering::Relaxed);
-        for lane in &fleet.lanes {
-            lane.inserted.notify_one();
-        }
-        fleet.edited.notify_one();
-    }
-    if wake != Wake::Inserted {
+    if matches!(wake, Wake::Inserted { .. } | Wake::Changed)
+        && fleet.wakes.fetch_add(1, Ordering::Relaxed) == NOTIFIED_MAX
+    {
+        // so many at once: whether to go on being notified is decided now
         fleet.look.notify_one();
     }
+    match wake {
+        Wake::Inserted { queue } => {
+            if let Some(lane) = fleet.lanes.iter().find(|lane| lane.queue == queue) {
+                lane.inserted.notify_one();
+            }
+        }
+        Wake::Changed => wake_all(fleet),
+        Wake::Reconnected => {
+            wake_all(fleet);
+            fleet.look.notify_one();
+        }
+        Wake::Terminate => fleet.look.notify_one(),
+    }
+}
+
+fn wake_all(fleet: &Fleet) {
+    for lane in &fleet.lanes {
+        lane.inserted.notify_one();
+    }
+    fleet.edited.notify_one();
 }

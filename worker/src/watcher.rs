@@ -32,7 +32,11 @@ const BLOCKED: Duration = Duration::from_secs(5);
 const LOOK_MAX: usize = 1000;
 
 /// Notifications a second above which polling is cheaper than being notified, for the producers as well.
-const NOTIFIED_MAX: u64 = 300;
+pub(crate) const NOTIFIED_MAX: u64 = 300;
+
+/// After it had to be taken back, a request to be notified is not made again for so long at first, doubled up to the
+/// second: a queue that is never calm, of another worker perhaps, keeps producers from notifying nearly all the time.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// For how long an INSERT shall notify; said again at half of it.
 const NOTIFY_FOR: Duration = Duration::from_secs(60);
@@ -43,6 +47,9 @@ pub(crate) struct Watcher {
     link: Link,
     /// When INSERTs were last asked to notify.
     asked: Option<Instant>,
+    /// When that was last taken back, and for how long it is not asked again.
+    declined: Option<Instant>,
+    pause: Duration,
     /// When forgotten claims were last looked for, and whether some are still to be given back.
     reconciled: Instant,
     unfinished: bool,
@@ -57,6 +64,8 @@ impl Watcher {
             fleet: Arc::clone(fleet),
             link: Link::new(&fleet.connect, "watch"),
             asked: None,
+            declined: None,
+            pause: PAUSE.0,
             reconciled: Instant::now(),
             unfinished: false,
             executors,
@@ -196,11 +205,20 @@ impl Watcher {
             return Ok(());
         }
         let notified = self.fleet.notified.load(Ordering::Acquire);
+        let paused = self.declined.is_some_and(|declined| declined.elapsed() < self.pause);
         if notified && rate > NOTIFIED_MAX {
             step!(self.link, db => idle(db, self.fleet.worker_id, None))?;
+            self.pause = if self.declined.is_none() { PAUSE.0 } else { PAUSE.1.min(self.pause * 2) };
+            self.declined = Some(Instant::now());
             self.asked = None;
             self.fleet.notified.store(false, Ordering::Release);
-        } else if self.asked.is_none_or(|asked| asked.elapsed() > NOTIFY_FOR / 2) && (notified || rate == 0) {
+        } else if self.asked.is_none_or(|asked| asked.elapsed() > NOTIFY_FOR / 2)
+            && (notified || rate <= NOTIFIED_MAX && !paused)
+        {
+            if notified {
+                // it has been calm for as long as a request is made ahead
+                self.declined = None;
+            }
             step!(self.link, db => idle(db, self.fleet.worker_id, Some(NOTIFY_FOR)))?;
             self.asked = Some(Instant::now());
             self.fleet.notified.store(true, Ordering::Release);

@@ -11,6 +11,7 @@ use longshore_queue::{
     upkeep_step,
 };
 use sqlx::Executor;
+use uuid::Uuid;
 
 use crate::support::actor::{Actor, back, named, notes, success};
 use crate::support::{Database, SERVER, database};
@@ -40,8 +41,8 @@ pub(crate) const SCHEMA_CHANGES: [&str; 14] = [
     "CREATE INDEX ON tasks (action)",
     "CREATE TABLE mine (a int)",
     "CREATE FUNCTION mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
-    "CREATE OR REPLACE FUNCTION tasks_notify() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
-    "CREATE TRIGGER mine AFTER INSERT ON tasks EXECUTE FUNCTION tasks_notify()",
+    "CREATE OR REPLACE FUNCTION tasks_terminate() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+    "CREATE TRIGGER mine AFTER INSERT ON tasks EXECUTE FUNCTION tasks_terminate()",
     "SELECT add_partition('mine', '2199-01-01', '2199-01-02')",
 ];
 
@@ -347,11 +348,57 @@ async fn what_runs_as_the_owner_runs_no_code_of_its_caller() {
     )
     .await
     .unwrap();
+    // and functions and operators that stand before Postgres's own in the caller's search_path
+    database.run("CREATE SCHEMA traps; GRANT ALL ON SCHEMA traps TO longshore_producer").await;
+    for (name, arguments, result) in [
+        ("now", "", "timestamptz"),
+        ("date_part", "text, timestamptz", "double precision"),
+        ("pg_sequence_last_value", "regclass", "bigint"),
+        ("num_nonnulls", "text, uuid, uuid[], uuid", "int"),
+        ("pg_notify", "text, text", "void"),
+        ("uuid_send", "uuid", "bytea"),
+        ("get_byte", "bytea, int", "int"),
+        ("differs", "public.task_status, public.task_status", "boolean"),
+        ("differs", "public.task_result_status, public.task_result_status", "boolean"),
+        ("differs", "smallint, int", "boolean"),
+        ("differs", "int, int", "boolean"),
+        ("shifted", "int, int", "int"),
+        ("joined", "smallint, smallint", "smallint"),
+        ("later", "bigint, double precision", "boolean"),
+        ("later", "int, int", "boolean"),
+    ] {
+        let trap = format!(
+            "CREATE FUNCTION traps.{name}({arguments}) RETURNS {result} LANGUAGE plpgsql AS
+                 $$ BEGIN INSERT INTO pg_temp.ran VALUES (current_user); RETURN{}; END $$;",
+            if result == "void" { "" } else { " NULL" }
+        );
+        conn.execute(sqlx::AssertSqlSafe(trap)).await.unwrap();
+        let operator = match name {
+            "differs" => "<>",
+            "shifted" => ">>",
+            "joined" => "|",
+            "later" => ">",
+            _ => continue,
+        };
+        let (left, right) = arguments.split_once(", ").unwrap();
+        let trap =
+            format!("CREATE OPERATOR traps.{operator} (LEFTARG = {left}, RIGHTARG = {right}, FUNCTION = traps.{name})");
+        conn.execute(sqlx::AssertSqlSafe(trap)).await.unwrap();
+    }
+    // with ids of their own: the default is made with the caller's rights
+    let (plain, keyed) = (Uuid::now_v7(), Uuid::now_v7());
+    conn.execute(sqlx::AssertSqlSafe(format!(
+        "SET search_path = traps, pg_catalog, public;
+         INSERT INTO public.tasks (task_id, action) VALUES ('{plain}', 'work');
+         INSERT INTO public.tasks (task_id, action, unique_key) VALUES ('{keyed}', 'work', 'trapped');"
+    )))
+    .await
+    .unwrap();
     let ran: Vec<String> = sqlx::query_scalar("SELECT as_user FROM ran").fetch_all(&mut conn).await.unwrap();
     assert_eq!(ran, Vec::<String>::new());
     // a table of one's own with the owner's trigger on it: its types' casts would run in the trigger
     let mut attached = Vec::new();
-    for function in ["tasks_admit", "tasks_notify", "tasks_terminate"] {
+    for function in ["tasks_admit", "workers_sleep", "tasks_terminate"] {
         let attach = format!(
             "CREATE TEMP TABLE mine_{function} (a int);
              CREATE TRIGGER mine AFTER INSERT ON mine_{function} EXECUTE FUNCTION public.{function}()"
@@ -370,14 +417,20 @@ async fn every_function_that_runs_as_the_owner_looks_for_temporary_objects_last_
     assert!(database.value::<i64>(&format!("SELECT count(*) {functions}")).await >= 4);
     let open: Vec<String> = database
         .values(&format!(
-            "SELECT oid::regprocedure::text {functions} AND (
-                 has_function_privilege('public', oid, 'EXECUTE')
-                 OR NOT EXISTS (
-                     SELECT FROM unnest(proconfig) AS setting
-                     WHERE setting IN ('search_path=public, pg_temp', 'search_path=\"public\", \"pg_temp\"')))"
+            "SELECT oid::regprocedure::text {functions} AND has_function_privilege('public', oid, 'EXECUTE')"
         ))
         .await;
     assert_eq!(open, Vec::<String>::new());
+    let unpinned: Vec<String> = database
+        .values(&format!(
+            "SELECT proname::text {functions} AND NOT EXISTS (
+                 SELECT FROM unnest(proconfig) AS setting
+                 WHERE setting IN ('search_path=public, pg_temp', 'search_path=\"public\", \"pg_temp\"'))
+             ORDER BY proname"
+        ))
+        .await;
+    // in it, every name says its schema: what_runs_as_the_owner_runs_no_code_of_its_caller
+    assert_eq!(unpinned, ["tasks_admit"]);
 }
 
 #[tokio::test]

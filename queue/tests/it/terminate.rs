@@ -193,5 +193,5 @@ async fn workers_are_told_of_a_termination_and_of_an_insert_only_while_one_sleep
     database.insert(&["c"]).await;
     terminate(&mut database.conn().await, id, None).await.unwrap();
     story.push(next().await);
-    assert_eq!(story, [Wake::Terminate, Wake::Inserted, Wake::Terminate]);
+    assert_eq!(story, [Wake::Terminate, Wake::Inserted { queue: "default".to_owned() }, Wake::Terminate]);
 }
