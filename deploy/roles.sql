@@ -71,6 +71,14 @@ GRANT SELECT, INSERT, DELETE, UPDATE (heartbeat_at, beating_since, idle_until) O
 -- no statement changes a claim; FOR UPDATE asks for the right to change some column
 GRANT SELECT, INSERT, DELETE, UPDATE (task_ids) ON claims TO longshore_worker;
 GRANT SELECT, UPDATE (identity, epoch, lease_expires_at) ON active_instance TO longshore_worker;
+-- to see which session's snapshot keeps vacuum from the tables; without it, only its own role's are seen
+DO $statistics$
+BEGIN
+    GRANT pg_read_all_stats TO longshore_worker;
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE NOTICE 'longshore_worker does not see other roles'' snapshots: GRANT pg_read_all_stats TO longshore_worker needs a superuser';
+END
+$statistics$;
 
 -- its executors' build data; another program that collects some needs a GRANT of its own
 GRANT

@@ -87,6 +87,8 @@ pub struct Depth {
     pub ready: i64,
     /// Tasks due later, counted likewise.
     pub scheduled: i64,
+    /// Tasks that a worker holds, counted up to the bound over all queues.
+    pub running: i64,
     /// How long the oldest due task has waited; 0 when none does.
     pub oldest_ready_age_seconds: f64,
 }
@@ -114,4 +116,36 @@ pub struct Fleet {
 /// Those of the database.
 pub async fn fleet(db: impl PgExecutor<'_>) -> Result<Fleet> {
     Ok(sqlx::query_as(include_str!("sql/fleet.sql")).fetch_one(db).await?)
+}
+
+/// What a table weighs, with its partitions.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct TableHealth {
+    /// Which table.
+    pub table_name: String,
+    /// Its rows, indexes and wide values, on disk.
+    pub bytes: i64,
+    /// Rows, as the server estimates them.
+    pub live_rows: i64,
+    /// Rows that were changed or deleted and not yet vacuumed away, likewise.
+    pub dead_rows: i64,
+}
+
+/// The tables that [`table_health`] looks at: those that grow or change with every task.
+const TABLES: [&str; 5] = ["tasks", "result_message", "task_output", "claims", "workers"];
+
+/// Weighs the tables that grow or change with every task.
+///
+/// # Errors
+/// Those of the database.
+pub async fn table_health(db: impl PgExecutor<'_>) -> Result<Vec<TableHealth>> {
+    Ok(sqlx::query_as(include_str!("sql/table_health.sql")).bind(&TABLES[..]).fetch_all(db).await?)
+}
+
+/// For how many seconds the oldest transaction has been open that keeps vacuum from dead rows; 0 when none does.
+///
+/// # Errors
+/// Those of the database.
+pub async fn oldest_snapshot(db: impl PgExecutor<'_>) -> Result<f64> {
+    Ok(sqlx::query_scalar(include_str!("sql/oldest_snapshot.sql")).fetch_one(db).await?)
 }

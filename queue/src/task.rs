@@ -72,6 +72,7 @@ impl Status {
             (Self::Running, Step::Terminate) => Some(Self::Terminating),
             (Self::Requested, Step::Settle) => Some(Self::Complete),
             (Self::Requested | Self::Queued, Step::Terminate)
+            | (Self::Requested | Self::Queued | Self::Running, Step::Deduplicate)
             | (Self::Terminating, Step::Complete | Step::Requeue | Step::Suspend | Step::Settle) => {
                 Some(Self::Terminated)
             }
@@ -103,12 +104,22 @@ pub enum Step {
     Terminate,
     /// Its last subtask has ended, after its executor had, or after somebody asked to end it.
     Settle,
+    /// Another task with its unique key runs: it ends before its executor begins.
+    Deduplicate,
 }
 
 impl Step {
     /// All steps.
-    pub const ALL: [Self; 7] =
-        [Self::Release, Self::Claim, Self::Complete, Self::Requeue, Self::Suspend, Self::Terminate, Self::Settle];
+    pub const ALL: [Self; 8] = [
+        Self::Release,
+        Self::Claim,
+        Self::Complete,
+        Self::Requeue,
+        Self::Suspend,
+        Self::Terminate,
+        Self::Settle,
+        Self::Deduplicate,
+    ];
 }
 
 /// How well a task ended.

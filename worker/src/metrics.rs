@@ -45,14 +45,21 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
 }
 
 /// Every metric, its type and what it says; `METRICS.md` is held equal to this by a test.
-pub const METRICS: [(&str, &str, &str); 34] = [
+pub const METRICS: [(&str, &str, &str); 37] = [
     ("longshore_build_info", "gauge", "1, with version and schema_version"),
     ("longshore_build_data_pruned_total", "counter", "entries of build data removed by retention"),
     ("longshore_claim_batch_size", "histogram", "tasks a claim brought"),
     ("longshore_claim_seconds", "histogram", "time of a claim, by result: rows, empty, error"),
     ("longshore_complete_batch_size", "histogram", "tasks settled by one statement"),
     ("longshore_complete_seconds", "histogram", "time of a settling statement, by result: ok, error"),
+    ("longshore_db_dead_tuple_ratio", "gauge", "dead rows of all rows, by table; leader only"),
     ("longshore_db_errors_total", "counter", "database errors, by op and SQLSTATE class"),
+    (
+        "longshore_db_oldest_xmin_age_seconds",
+        "gauge",
+        "age of the oldest transaction that keeps vacuum from dead rows; leader only",
+    ),
+    ("longshore_db_table_bytes", "gauge", "bytes on disk with indexes and wide values, by table; leader only"),
     ("longshore_heartbeat_age_seconds", "gauge", "time since the last heartbeat that went through"),
     ("longshore_heartbeat_failures_total", "counter", "heartbeats that did not"),
     ("longshore_leader", "gauge", "1 on the active instance, 0 elsewhere"),
@@ -68,7 +75,11 @@ pub const METRICS: [(&str, &str, &str); 34] = [
     ("longshore_messages_recorded_total", "counter", "result messages recorded"),
     ("longshore_notify_to_claim_seconds", "histogram", "from hearing of an INSERT to a claim that brought something"),
     ("longshore_queue_oldest_ready_age_seconds", "gauge", "age of the oldest due task; leader only"),
-    ("longshore_queue_tasks", "gauge", "tasks by queue and state: ready, scheduled; bounded count; leader only"),
+    (
+        "longshore_queue_tasks",
+        "gauge",
+        "tasks by queue and state: ready, scheduled, running; bounded count; leader only",
+    ),
     (QUEUE_WAIT, "histogram", "from due to claimed, by the database's clock"),
     ("longshore_schedule_lag_seconds", "histogram", "from a tick's time to its task, by the database's clock"),
     ("longshore_schedule_ticks_total", "counter", "ticks of schedules decided, by outcome: fired, skipped, missed"),

@@ -1,12 +1,13 @@
 //! What only one worker of the fleet does: the active instance fires schedules, rescues, prunes and counts. Every write proves the lead
 //! to the database, so a leader that was paused past its lease changes nothing when it wakes.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use longshore_queue::{
     Leadership, Result, Retention, UpkeepAction, abdicate, analyze_tables, depths, fleet as count_fleet, lead,
-    prune_build_data, rescue, rescue_trees, upkeep_step,
+    oldest_snapshot, prune_build_data, rescue, rescue_trees, table_health, upkeep_step,
 };
 use metrics::{Counter, Gauge, counter, gauge, histogram};
 use uuid::Uuid;
@@ -27,6 +28,9 @@ const COUNT_INTERVAL: Duration = Duration::from_secs(30);
 /// Counting may use this part of a core.
 const COUNT_PACE: u32 = 50;
 
+/// How often the tables are weighed.
+const WEIGH_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Rows counted a queue, priority and state at most.
 const COUNT_MAX: i32 = 100_000;
 
@@ -45,6 +49,9 @@ const ANALYZE_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// How often build data is looked through for what has expired.
 const BUILD_DATA_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
+/// States in which tasks are counted.
+const STATES: [&str; 3] = ["ready", "scheduled", "running"];
+
 /// The active instance, or a candidate for it.
 pub(crate) struct Scheduler {
     fleet: Arc<Fleet>,
@@ -54,6 +61,7 @@ pub(crate) struct Scheduler {
     rescue_due: Instant,
     rescue_trees_due: Instant,
     count_due: Instant,
+    weigh_due: Instant,
     upkeep_due: Instant,
     analyze_due: Instant,
     retention: Retention,
@@ -68,6 +76,20 @@ struct Gauges {
     leader: Gauge,
     changes: Counter,
     alive: Gauge,
+    oldest_xmin_age: Gauge,
+    /// Bytes and ratio of dead rows of each table that was ever weighed.
+    tables: HashMap<String, [Gauge; 2]>,
+}
+
+impl Gauges {
+    fn of_table(&mut self, name: &str) -> &[Gauge; 2] {
+        self.tables.entry(name.to_owned()).or_insert_with_key(|name| {
+            [
+                gauge!("longshore_db_table_bytes", "table" => name.clone()),
+                gauge!("longshore_db_dead_tuple_ratio", "table" => name.clone()),
+            ]
+        })
+    }
 }
 
 impl Scheduler {
@@ -81,6 +103,7 @@ impl Scheduler {
             rescue_due: now,
             rescue_trees_due: now,
             count_due: now,
+            weigh_due: now,
             // a new leader, or a fleet that just starts, has more urgent things to do
             upkeep_due: now + UPKEEP_HELD_UP,
             analyze_due: now + UPKEEP_INTERVAL,
@@ -93,6 +116,8 @@ impl Scheduler {
                 leader: gauge!("longshore_leader"),
                 changes: counter!("longshore_leader_changes_total"),
                 alive: gauge!("longshore_workers_alive"),
+                oldest_xmin_age: gauge!("longshore_db_oldest_xmin_age_seconds"),
+                tables: HashMap::new(),
             },
         }
     }
@@ -106,8 +131,14 @@ impl Scheduler {
             }
             let due = match self.leads {
                 Some(_) => {
-                    let singletons =
-                        [self.rescue_due, self.count_due, self.upkeep_due, self.analyze_due, self.ticker.due()];
+                    let singletons = [
+                        self.rescue_due,
+                        self.count_due,
+                        self.weigh_due,
+                        self.upkeep_due,
+                        self.analyze_due,
+                        self.ticker.due(),
+                    ];
                     let build_data = self.build_data_retention.map(|_| self.build_data_due);
                     singletons.into_iter().chain(build_data).fold(self.lead_due, Instant::min)
                 }
@@ -140,6 +171,10 @@ impl Scheduler {
             let began = Instant::now();
             self.count().await?;
             self.count_due = Instant::now() + (began.elapsed() * COUNT_PACE).max(COUNT_INTERVAL);
+        }
+        if Instant::now() >= self.weigh_due {
+            self.weigh_due = Instant::now() + WEIGH_INTERVAL;
+            self.weigh().await?;
         }
         if Instant::now() >= self.upkeep_due {
             self.upkeep_due = Instant::now() + UPKEEP_HELD_UP;
@@ -208,8 +243,12 @@ impl Scheduler {
         self.gauges.leader.set(0.0);
         self.gauges.changes.increment(1);
         self.gauges.alive.set(f64::NAN);
+        self.gauges.oldest_xmin_age.set(f64::NAN);
+        for gauge in self.gauges.tables.values().flatten() {
+            gauge.set(f64::NAN);
+        }
         for lane in &self.fleet.lanes {
-            for state in ["ready", "scheduled"] {
+            for state in STATES {
                 gauge!("longshore_queue_tasks", "queue" => lane.queue.clone(), "state" => state).set(f64::NAN);
             }
             gauge!("longshore_queue_oldest_ready_age_seconds", "queue" => lane.queue.clone()).set(f64::NAN);
@@ -271,10 +310,22 @@ impl Scheduler {
         self.gauges.alive.set(alive as f64);
         for depth in step!(self.link, db => depths(db, &queues, COUNT_MAX))? {
             let queue = depth.queue;
-            for (state, count) in [("ready", depth.ready), ("scheduled", depth.scheduled)] {
+            for (state, count) in STATES.into_iter().zip([depth.ready, depth.scheduled, depth.running]) {
                 gauge!("longshore_queue_tasks", "queue" => queue.clone(), "state" => state).set(count as f64);
             }
             gauge!("longshore_queue_oldest_ready_age_seconds", "queue" => queue).set(depth.oldest_ready_age_seconds);
+        }
+        Ok(())
+    }
+
+    /// Weighs the tables, and looks for what keeps vacuum from them: what slows a queue on Postgres down in the end.
+    async fn weigh(&mut self) -> Result<()> {
+        self.gauges.oldest_xmin_age.set(step!(self.link, db => oldest_snapshot(db))?);
+        for table in step!(self.link, db => table_health(db))? {
+            let rows = (table.live_rows + table.dead_rows).max(1);
+            let [bytes, dead] = self.gauges.of_table(&table.table_name);
+            bytes.set(table.bytes as f64);
+            dead.set(table.dead_rows as f64 / rows as f64);
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ mod build_data;
 mod contract;
 mod documents;
 mod figures;
+mod gauges;
 mod leader;
 mod life;
 mod messages;

@@ -1,6 +1,6 @@
 //! The table of legal steps against the SQL that takes them.
 
-use longshore_queue::{Held, LastOf, Status, Step, Suspension, TreeOutcome, settle_tree};
+use longshore_queue::{Held, LastOf, Status, Step, Suspension, TreeOutcome, settle_tree, settle_unique};
 use uuid::Uuid;
 
 use crate::support::actor::{Actor, back, success};
@@ -44,6 +44,22 @@ async fn with_subtask(database: &Database, held: Held, before: Status, waits_for
         .await;
 }
 
+/// Gives the task a key that another running task has, and lets whichever of the two was just claimed settle it.
+async fn with_duplicate(database: &Database, actor: &mut Actor, held: Held, before: Status) {
+    let task_id = held.task_id;
+    let other = Held { task_id: database.insert(&["other"]).await[0], claim_token: Uuid::new_v4() };
+    database
+        .run(&format!(
+            "UPDATE tasks SET unique_key = 'key', unique_until = 'ended';
+             UPDATE tasks SET status = 'running', claim_token = '{}', attempt = 1 WHERE task_id <> '{task_id}'",
+            other.claim_token
+        ))
+        .await;
+    let claimed = if before == Status::Running { held } else { other };
+    let mut step = actor.session.step().await.unwrap();
+    drop(settle_unique(step.db(), &[claimed.task_id], claimed.claim_token).await.unwrap());
+}
+
 async fn end_subtask(database: &Database) {
     database.run("SELECT terminate_task(task_id) FROM tasks WHERE parent_task_id IS NOT NULL").await;
 }
@@ -66,6 +82,7 @@ async fn the_sql_takes_exactly_the_steps_of_the_table() {
             (Step::Requeue, "settle_tree requeue"),
             (Step::Suspend, "settle_tree suspend"),
             (Step::Settle, "the end of its last subtask"),
+            (Step::Deduplicate, "settle_unique"),
         ] {
             let holder = if by == "rescue" { Uuid::nil() } else { actor.worker_id };
             let held = task_in(&database, before, holder).await;
@@ -93,6 +110,7 @@ async fn the_sql_takes_exactly_the_steps_of_the_table() {
                     with_subtask(&database, held, before, "'end'").await;
                     end_subtask(&database).await;
                 }
+                "settle_unique" => with_duplicate(&database, &mut actor, held, before).await,
                 "terminate" => database.run("UPDATE tasks SET \"terminate\" = true").await,
                 _ => database.run("SELECT terminate_task(task_id) FROM tasks").await,
             }
@@ -108,9 +126,11 @@ async fn the_sql_takes_exactly_the_steps_of_the_table() {
         "requested -terminate-> terminated\n\
          requested -terminate_task()-> terminated\n\
          requested -the end of its last subtask-> complete\n\
+         requested -settle_unique-> terminated\n\
          queued -claim-> running\n\
          queued -terminate-> terminated\n\
          queued -terminate_task()-> terminated\n\
+         queued -settle_unique-> terminated\n\
          running -complete-> complete\n\
          running -requeue-> queued\n\
          running -rescue-> queued\n\
@@ -119,6 +139,7 @@ async fn the_sql_takes_exactly_the_steps_of_the_table() {
          running -settle_tree complete-> complete\n\
          running -settle_tree requeue-> queued\n\
          running -settle_tree suspend-> requested\n\
+         running -settle_unique-> terminated\n\
          terminating -complete-> terminated\n\
          terminating -requeue-> terminated\n\
          terminating -rescue-> terminated\n\
