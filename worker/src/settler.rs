@@ -4,7 +4,7 @@
 //! report as done is looked up by its token: settled by the first time, held but locked by somebody for the moment, or
 //! lost to another claim. So an unknown COMMIT never becomes a second completion or a new attempt.
 
-mod subtasks;
+mod asked;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -58,7 +58,7 @@ pub(crate) struct Settler {
     held_back: Vec<Verdict>,
     /// When a completion last waited for a lock in vain.
     locked: Option<Instant>,
-    /// Whether subtasks wait to be inserted although somebody asked for them in an earlier turn.
+    /// Whether subtasks or build data wait to be written although they were asked for in an earlier turn.
     asked: bool,
     metrics: StatementMetrics,
     recorded: Counter,
@@ -87,7 +87,7 @@ impl Settler {
         while self.gather().await {
             self.fleet.vital.turn(turn);
             // an error has been logged and waited for by the link; what is pending stays so
-            if self.insert().await.is_ok() && self.record().await.is_ok() {
+            if self.write_asked().await.is_ok() && self.record().await.is_ok() {
                 self.settle().await.ok();
             }
         }

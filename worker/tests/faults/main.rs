@@ -9,6 +9,7 @@
 mod support;
 
 mod audit;
+mod build_data;
 mod chaos;
 mod cuts;
 mod executors;
@@ -75,6 +76,9 @@ fn main() -> ExitCode {
             a_programs_subtasks_run_while_it_waits_and_it_reads_what_they_left,
             a_program_whose_subtasks_are_refused_does_not_pass,
             the_running_tasks_of_a_terminated_tree_are_told;
+        build_data: a_programs_build_data_is_there_before_its_end_and_what_is_refused_loses_nothing,
+            an_executor_in_rust_waits_for_its_build_data_and_hears_of_what_is_refused,
+            build_data_under_a_lost_claim_is_not_recorded;
         executors: one_that_blocks_its_thread_is_given_up_and_its_slot_replaced,
             blocked_threads_hold_up_no_task_that_another_worker_can_do,
             one_that_ignores_its_time_is_dropped_after_its_grace, one_that_panics_ends_its_attempt_alone,
