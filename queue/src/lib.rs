@@ -55,7 +55,10 @@ pub use leader::{Lead, Leadership, abdicate, lead};
 pub use listen::{Listener, Wake};
 pub use migrate::{Migration, check_schema, create_database, migrate, newest_version, pending, pending_sql};
 pub use prune::{PartitionBytes, Retention, UpkeepAction, UpkeepStep, analyze_tables, table_bytes, upkeep_step};
-pub use read::{Depth, Fleet, Holder, RecordedMessage, TaskState, depths, fleet, holder, messages, read};
+pub use read::{
+    Depth, Fleet, Holder, RecordedMessage, TaskState, TreeCursor, TreeMessage, depths, fleet, follow_log, holder,
+    messages, read, tree_messages,
+};
 pub use record::{LastMessage, NumberedMessage, last_messages, record};
 pub use rescue::{Rescued, rescue};
 pub use schedule::{

@@ -345,6 +345,7 @@ fn the_schema_of_tasks_takes_every_task_and_names_every_key() {
         unique_key: None,
         has_subtasks: false,
         subtasks: None,
+        error_count: 0,
     };
     let most = Task {
         parent_task_id: Some(uuid::Uuid::now_v7()),
