@@ -111,7 +111,7 @@ DECLARE
 BEGIN
     FOREACH name IN ARRAY ARRAY['tasks', 'result_message', 'task_output', 'workers', 'claims', 'active_instance',
         'longshore_migrations', 'task_partition', 'sealed_partition', 'sealed_change', 'schedules', 'schedule_ticks',
-        'build_data']
+        'build_data', 'log_followers']
     LOOP
         IF to_regclass(quote_ident(name)) IS NOT NULL THEN
             EXECUTE format('GRANT SELECT ON %I TO longshore_reader', name);
@@ -140,6 +140,13 @@ BEGIN
         WHERE pronamespace = quote_ident(current_schema())::regnamespace AND proname = 'run_schedule'
     LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO longshore_scheduler', routine);
+    END LOOP;
+    -- a follower of logs; who may not announce itself polls
+    FOR routine IN
+        SELECT oid FROM pg_proc
+        WHERE pronamespace = quote_ident(current_schema())::regnamespace AND proname = 'follow_log'
+    LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO longshore_reader, longshore_worker', routine);
     END LOOP;
 END
 $grants$;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use serde::{Serialize, Serializer};
 use sqlx::PgExecutor;
 use uuid::Uuid;
@@ -48,6 +48,57 @@ impl NewBuildData {
             data_element: data_element.into(),
         }
     }
+
+    /// Looks whether the table takes it.
+    ///
+    /// # Errors
+    /// The first value that is out of its bounds, and what to do.
+    pub fn check(&self) -> std::result::Result<(), String> {
+        for (column, text, max) in [
+            ("node_name", &self.node_name, NAME_MAX_CHARS),
+            ("generator", &self.generator, GENERATOR_MAX_CHARS),
+            ("data_format", &self.data_format, FORMAT_MAX_CHARS),
+        ] {
+            let chars = text.chars().count();
+            if !(1..=max).contains(&chars) {
+                let begins = if chars == 0 { String::new() } else { format!(", beginning `{}`", beginning(text)) };
+                return Err(format!("{column} must have 1 to {max} characters, got {chars}{begins}"));
+            }
+            if text.contains('\0') {
+                return Err(format!("{column} must not hold U+0000, got `{}`", beginning(text)));
+            }
+        }
+        let bytes = self.data_element.len();
+        if !(1..=ELEMENT_MAX_BYTES).contains(&bytes) {
+            return Err(format!(
+                "data_element must have 1 to {ELEMENT_MAX_BYTES} bytes, got {bytes}: leave an empty one out, keep a longer \
+                 one elsewhere and record where"
+            ));
+        }
+        if let Some(at) = self.data_element.find('\0') {
+            return Err(format!(
+                "data_element holds U+0000 at byte {at}, which Postgres does not store: encode it (base64, say) and name \
+                 that in data_format"
+            ));
+        }
+        match self.collected_date {
+            Some(at) if !(2000..2200).contains(&at.year()) => Err(format!(
+                "collected_date must be from the year 2000 to 2199, got {at}: leave it out for the time of recording"
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The bounds of the table's columns: domain names, the generators and formats of the task model.
+const NAME_MAX_CHARS: usize = 253;
+const GENERATOR_MAX_CHARS: usize = 256;
+const FORMAT_MAX_CHARS: usize = 32;
+const ELEMENT_MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// As much of a name as an error shows.
+fn beginning(text: &str) -> String {
+    text.chars().take(32).map(|char| if char == '\0' { '\u{FFFD}' } else { char }).collect()
 }
 
 /// Adds an entry, by whoever may write the table; one that is there already stays as it is.

@@ -114,6 +114,7 @@ fn task(row: &PgRow, task_id: Uuid, queue: &str) -> Result<Task> {
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
         has_subtasks: row.try_get_unchecked::<Option<bool>, _>(17)?.unwrap_or(false),
         subtasks: None,
+        error_count: row.try_get_unchecked(18)?,
     })
 }
 

@@ -56,8 +56,8 @@ pub use listen::{Listener, Wake};
 pub use migrate::{Migration, check_schema, create_database, migrate, newest_version, pending, pending_sql};
 pub use prune::{PartitionBytes, Retention, UpkeepAction, UpkeepStep, analyze_tables, table_bytes, upkeep_step};
 pub use read::{
-    Depth, Fleet, Holder, RecordedMessage, TableHealth, TaskState, depths, fleet, holder, messages, oldest_snapshot,
-    read, table_health,
+    Depth, Fleet, Holder, RecordedMessage, TableHealth, TaskState, TreeCursor, TreeMessage, depths, fleet, follow_log,
+    holder, messages, oldest_snapshot, read, table_health, tree_messages,
 };
 pub use record::{LastMessage, NumberedMessage, last_messages, record};
 pub use rescue::{Rescued, rescue};

@@ -1,9 +1,9 @@
-//! Listening for the notifications of an INSERT and of a termination. They only make things faster: whoever listens
+//! Listening for the notifications of an INSERT, of a termination and of messages. They only make things faster: whoever listens
 //! polls as well.
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::postgres::{PgListener, PgNotification, PgPoolOptions};
 
 use crate::{Connect, Result};
 
@@ -19,6 +19,8 @@ pub enum Wake {
     Changed,
     /// The end of some task was asked for.
     Terminate,
+    /// Messages were recorded.
+    Recorded,
     /// The connection broke and is there again: anything may have been missed.
     Reconnected,
 }
@@ -31,11 +33,24 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens on the channels of the schema. Not possible behind a pooler in transaction mode.
+    /// Listens for tasks that are inserted or terminated. Not possible behind a pooler in transaction mode.
     ///
     /// # Errors
     /// Those of the database.
     pub async fn open(connect: &Connect) -> Result<Self> {
+        Self::on(connect, &["", ".terminate"]).await
+    }
+
+    /// Listens for messages that are recorded while somebody [follows](crate::follow_log) logs.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn of_messages(connect: &Connect) -> Result<Self> {
+        Self::on(connect, &[".messages"]).await
+    }
+
+    /// Listens on the channels of the schema that end so.
+    async fn on(connect: &Connect, channels: &[&str]) -> Result<Self> {
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(Duration::from_secs(5))
@@ -43,7 +58,8 @@ impl Listener {
             .await?;
         let mut listener = PgListener::connect_with(&pool).await?;
         let inserted = format!("longshore.{}", connect.schema());
-        listener.listen_all([inserted.as_str(), format!("{inserted}.terminate").as_str()]).await?;
+        let channels: Vec<String> = channels.iter().map(|end| format!("{inserted}{end}")).collect();
+        listener.listen_all(channels.iter().map(String::as_str)).await?;
         Ok(Self { listener, inserted })
     }
 
@@ -53,12 +69,24 @@ impl Listener {
     /// A broken connection that did not come back by itself; open another one.
     pub async fn next(&mut self) -> Result<Wake> {
         Ok(match self.listener.try_recv().await? {
-            Some(notification) if notification.channel() == self.inserted => match notification.payload() {
+            Some(notification) => self.wake(&notification),
+            None => Wake::Reconnected,
+        })
+    }
+
+    /// What else has come already, without waiting.
+    pub fn next_at_hand(&mut self) -> Option<Wake> {
+        self.listener.next_buffered().map(|notification| self.wake(&notification))
+    }
+
+    fn wake(&self, notification: &PgNotification) -> Wake {
+        match notification.channel().strip_prefix(&self.inserted) {
+            Some("") => match notification.payload() {
                 "" => Wake::Changed,
                 queue => Wake::Inserted { queue: queue.to_owned() },
             },
-            Some(_) => Wake::Terminate,
-            None => Wake::Reconnected,
-        })
+            Some(".messages") => Wake::Recorded,
+            _ => Wake::Terminate,
+        }
     }
 }

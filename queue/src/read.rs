@@ -1,8 +1,11 @@
 //! Reading: a task, its log, and how much waits. Nothing here locks.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgExecutor;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::Result;
@@ -76,6 +79,60 @@ pub struct RecordedMessage {
 /// Those of the database.
 pub async fn messages(db: impl PgExecutor<'_>, task_id: Uuid, after: i32, limit: i32) -> Result<Vec<RecordedMessage>> {
     Ok(sqlx::query_as(include_str!("sql/messages.sql")).bind(task_id).bind(after).bind(limit).fetch_all(db).await?)
+}
+
+/// A message of one of the tasks of a tree.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct TreeMessage {
+    /// Which task.
+    pub task_id: Uuid,
+    /// What the task is to do.
+    pub action: String,
+    /// What it said.
+    #[sqlx(flatten)]
+    pub message: RecordedMessage,
+}
+
+/// Up to where the logs of the tasks of a tree were read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TreeCursor(HashMap<Uuid, i32>);
+
+impl TreeCursor {
+    /// Notes that this message was read.
+    pub fn read(&mut self, message: &TreeMessage) {
+        self.0.insert(message.task_id, message.message.sequence);
+    }
+}
+
+/// Reads at most `limit` messages of a task and of all below it that were not read yet, in the order of their times. None
+/// is missed, in whatever order they are committed; one that is committed late may come after younger ones.
+///
+/// Looks at every task of the tree, however little was said.
+///
+/// # Errors
+/// Those of the database.
+pub async fn tree_messages(
+    db: impl PgExecutor<'_>,
+    task_id: Uuid,
+    cursor: &TreeCursor,
+    limit: i32,
+) -> Result<Vec<TreeMessage>> {
+    Ok(sqlx::query_as(include_str!("sql/tree_messages.sql"))
+        .bind(task_id)
+        .bind(Json(&cursor.0))
+        .bind(limit)
+        .fetch_all(db)
+        .await?)
+}
+
+/// Announces a follower of logs for the next 30 seconds: meanwhile a [`Listener`](crate::Listener) that listens for
+/// messages hears of each that is recorded. Announce first, then read.
+///
+/// # Errors
+/// Those of the database.
+pub async fn follow_log(db: impl PgExecutor<'_>) -> Result<()> {
+    sqlx::query(include_str!("sql/follow_log.sql")).execute(db).await?;
+    Ok(())
 }
 
 /// How much waits in a queue.

@@ -207,6 +207,9 @@ pub struct Task {
     pub has_subtasks: bool,
     /// Its subtasks, read at the start of the attempt; `None` when it had none.
     pub subtasks: Option<Subtasks>,
+    /// How many messages with the error flag it had before this attempt.
+    #[serde(skip)]
+    pub error_count: i32,
 }
 
 fn as_seconds<S: serde::Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {

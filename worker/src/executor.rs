@@ -1,16 +1,22 @@
 //! What an executor is, and the one thing it sees: the context of a single attempt.
 
-use std::collections::{HashSet, VecDeque};
+mod asked;
+
+use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use longshore_queue::{NewTask, Outcome, ResultMessage, Task};
+use longshore_queue::{NewBuildData, NewTask, Outcome, ResultMessage, Task};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, oneshot};
 use uuid::Uuid;
+
+use self::asked::Asked;
+pub(crate) use self::asked::{Ask, Wanted};
+pub use self::asked::{BuildDataRefused, SUBTASKS_MAX, SubtasksRefused};
 
 /// A future that an executor returns.
 pub type Execution<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
@@ -62,45 +68,8 @@ pub struct Context {
     stopped: Notify,
     messages: Mutex<Messages>,
     said: UnboundedSender<Uuid>,
-    subtasks: Mutex<Asked>,
+    asked: Mutex<Asked>,
 }
-
-/// Lists of subtasks asked for and not yet inserted.
-#[derive(Debug, Default)]
-struct Asked {
-    waiting: VecDeque<Ask>,
-    /// Whether any was ever asked for.
-    any: bool,
-    /// Why a list was refused that nobody waited for.
-    refusal: Option<String>,
-}
-
-/// One list of subtasks.
-#[derive(Debug)]
-pub(crate) struct Ask {
-    tasks: Vec<NewTask>,
-    answer: Option<oneshot::Sender<Result<(), SubtasksRefused>>>,
-}
-
-impl Ask {
-    pub(crate) fn tasks(&self) -> &[NewTask] {
-        &self.tasks
-    }
-
-    /// Tells who waits for it, if anybody does; false when nobody does.
-    pub(crate) fn answer(self, answer: Result<(), SubtasksRefused>) -> bool {
-        // an executor that has ended meanwhile does not wait any more
-        self.answer.is_some_and(|waits| waits.send(answer).is_ok())
-    }
-}
-
-/// Why subtasks were not inserted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("subtasks were refused: {0}")]
-pub struct SubtasksRefused(pub String);
-
-/// Subtasks in one list: one statement inserts them, and other tasks of the worker wait for it.
-pub const SUBTASKS_MAX: usize = 10_000;
 
 /// Messages said and not yet recorded.
 #[derive(Debug, Default)]
@@ -113,8 +82,41 @@ struct Messages {
 /// Messages of one task that wait in memory: beyond it, further ones are dropped and counted until some are recorded.
 const WAITING_MESSAGES_MAX_BYTES: usize = 1024 * 1024;
 
+/// One message: a row, read by people. A line of a program, the longest that is kept, fits with its notice.
+const MESSAGE_MAX_BYTES: usize = 80 * 1024;
+
+/// What a message is about: a name.
+const NAME_MAX_BYTES: usize = 1024;
+
+/// The error of whoever waits for an answer that does not come.
+const GIVEN_UP: &str = "the worker has given the attempt up";
+
 /// Kept free of all but errors: a flood must not drown the message that says that there was one.
 const ERRORS_RESERVE_BYTES: usize = 64 * 1024;
+
+/// Cuts what is too long, and says so at the message's end.
+fn bounded(mut message: ResultMessage) -> ResultMessage {
+    let mut notice = String::new();
+    let mut cut = |key: &str, text: &mut String, max: usize| {
+        if text.len() > max {
+            notice.push_str(&format!(" [cut: {key} has {} bytes, {max} are kept]", text.len()));
+            text.truncate(text.floor_char_boundary(max));
+        }
+    };
+    cut("the message", &mut message.message, MESSAGE_MAX_BYTES);
+    for (key, name) in [("context", &mut message.context), ("context_type", &mut message.context_type)] {
+        if let Some(name) = name {
+            cut(key, name, NAME_MAX_BYTES);
+        }
+    }
+    let extra = message.extra.as_ref().map_or(0, |extra| extra.to_string().len());
+    if extra > MESSAGE_MAX_BYTES {
+        message.extra = None;
+        notice.push_str(&format!(" [left out: extra has {extra} bytes, at most {MESSAGE_MAX_BYTES} are kept]"));
+    }
+    message.message.push_str(&notice);
+    message
+}
 
 impl Context {
     /// A context for this attempt; `said` is sent the task's id when messages begin to wait.
@@ -126,7 +128,7 @@ impl Context {
             stopped: Notify::new(),
             messages: Mutex::default(),
             said,
-            subtasks: Mutex::default(),
+            asked: Mutex::default(),
         }
     }
 
@@ -141,8 +143,9 @@ impl Context {
     }
 
     /// Appends to the task's log, in order. Does not wait; what comes faster than it can be recorded is dropped, and
-    /// the log says so.
+    /// what is too long for a log is cut; the log says so.
     pub fn message(&self, message: ResultMessage) {
+        let message = bounded(message);
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         let extra = message.extra.as_ref().map_or(0, |extra| extra.to_string().len());
         let bytes = message.message.len() + extra + 64;
@@ -154,8 +157,7 @@ impl Context {
         messages.bytes += bytes;
         messages.waiting.push(message);
         if messages.waiting.len() == 1 {
-            // nobody receives only when the worker is gone
-            self.said.send(self.task.task_id).ok();
+            self.tell();
         }
     }
 
@@ -168,11 +170,7 @@ impl Context {
     pub async fn insert(&self, tasks: Vec<NewTask>) -> Result<Vec<Uuid>, SubtasksRefused> {
         let (answer, answered) = oneshot::channel();
         let ids = self.ask(tasks, Some(answer))?;
-        match answered.await {
-            Ok(Ok(())) => Ok(ids),
-            Ok(Err(refused)) => Err(refused),
-            Err(_) => Err(SubtasksRefused("the worker has given the attempt up".to_owned())),
-        }
+        answered.await.unwrap_or_else(|_| Err(GIVEN_UP.to_owned())).map(|()| ids).map_err(SubtasksRefused)
     }
 
     /// The same without waiting: they are inserted before the outcome is recorded. Where they are refused, the log says
@@ -184,11 +182,7 @@ impl Context {
         self.ask(tasks, None)
     }
 
-    fn ask(
-        &self,
-        mut tasks: Vec<NewTask>,
-        answer: Option<oneshot::Sender<Result<(), SubtasksRefused>>>,
-    ) -> Result<Vec<Uuid>, SubtasksRefused> {
+    fn ask(&self, mut tasks: Vec<NewTask>, answer: Option<asked::Answer>) -> Result<Vec<Uuid>, SubtasksRefused> {
         if tasks.len() > SUBTASKS_MAX {
             return Err(SubtasksRefused(format!("a list has at most {SUBTASKS_MAX} subtasks, got {}", tasks.len())));
         }
@@ -202,55 +196,106 @@ impl Context {
             ids.insert(*task.task_id.get_or_insert_with(Uuid::now_v7));
         }
         let ids = tasks.iter().filter_map(|task| task.task_id).collect();
-        let mut asked = self.subtasks.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.any = true;
-        asked.waiting.push_back(Ask { tasks, answer });
-        // nobody receives only when the worker is gone
-        self.said.send(self.task.task_id).ok();
+        let mut asked = self.asked();
+        asked.has_inserted = true;
+        asked.push(Ask { wanted: Wanted::Subtasks(tasks), answer });
+        drop(asked);
+        self.tell();
         Ok(ids)
     }
 
-    /// Whether subtasks wait to be inserted.
+    /// Records build data of this task, whose id it takes, as long as the attempt holds its task, and waits for it.
+    ///
+    /// # Errors
+    /// What is out of its bounds, or what the database refuses; or the task is not this attempt's any more.
+    pub async fn build_data(&self, data: NewBuildData) -> Result<(), BuildDataRefused> {
+        let (answer, answered) = oneshot::channel();
+        self.ask_for_build_data(data, Some(answer))?;
+        answered.await.unwrap_or_else(|_| Err(GIVEN_UP.to_owned())).map_err(BuildDataRefused)
+    }
+
+    /// The same without waiting: it is recorded before the outcome is. Where the database refuses it, the log says so;
+    /// the outcome stays as it is.
+    ///
+    /// # Errors
+    /// What is out of its bounds, or too much while as much waits to be recorded.
+    pub fn build_data_later(&self, data: NewBuildData) -> Result<(), BuildDataRefused> {
+        self.ask_for_build_data(data, None)
+    }
+
+    fn ask_for_build_data(&self, data: NewBuildData, answer: Option<asked::Answer>) -> Result<(), BuildDataRefused> {
+        let data = NewBuildData { task_id: self.task.task_id, ..data };
+        data.check().map_err(BuildDataRefused)?;
+        self.asked().push_build_data(data, answer)?;
+        self.tell();
+        Ok(())
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells that something waits to be written.
+    fn tell(&self) {
+        // nobody receives only when the worker is gone
+        self.said.send(self.task.task_id).ok();
+    }
+
+    /// Whether subtasks or build data wait to be written.
     pub(crate) fn has_asked(&self) -> bool {
-        !self.subtasks.lock().unwrap_or_else(PoisonError::into_inner).waiting.is_empty()
+        !self.asked().is_empty()
     }
 
     /// Whether subtasks were ever asked for.
     pub(crate) fn has_inserted(&self) -> bool {
-        self.subtasks.lock().unwrap_or_else(PoisonError::into_inner).any
+        self.asked().has_inserted
     }
 
-    /// The next list of subtasks to insert.
+    /// The next that is to be written.
     pub(crate) fn take_asked(&self) -> Option<Ask> {
-        self.subtasks.lock().unwrap_or_else(PoisonError::into_inner).waiting.pop_front()
+        self.asked().pop()
     }
 
-    /// Puts a list back that could not be inserted at this moment.
+    /// Puts back what could not be written at this moment.
     pub(crate) fn ask_again(&self, ask: Ask) {
-        self.subtasks.lock().unwrap_or_else(PoisonError::into_inner).waiting.push_front(ask);
+        self.asked().put_back(ask);
     }
 
-    /// A list was refused: whoever waits for it is told, or else the log, and the attempt will not pass.
+    /// Something was refused: whoever waits for it is told, or else the log. Without its subtasks the attempt will not
+    /// pass.
     pub(crate) fn refused(&self, ask: Ask, problem: String) {
-        if !ask.answer(Err(SubtasksRefused(problem.clone()))) {
-            self.message(ResultMessage::error(SubtasksRefused(problem.clone()).to_string()));
+        let text = match &ask.wanted {
+            Wanted::Subtasks(_) => SubtasksRefused(problem.clone()).to_string(),
+            Wanted::BuildData(data) => BuildDataRefused(problem.clone()).about(data),
+        };
+        let is_subtasks = matches!(ask.wanted, Wanted::Subtasks(_));
+        if ask.answer(Err(problem.clone())) {
+            return;
+        }
+        self.message(ResultMessage::error(text));
+        if is_subtasks {
             self.refuse_subtasks(problem);
         }
     }
 
     /// What an executor's program said of subtasks cannot be done: the attempt will not pass.
     pub(crate) fn refuse_subtasks(&self, problem: String) {
-        self.subtasks.lock().unwrap_or_else(PoisonError::into_inner).refusal = Some(problem);
+        self.asked().refusal = Some(problem);
     }
 
     /// Why subtasks were refused that nobody waited for.
     pub(crate) fn take_refusal(&self) -> Option<String> {
-        self.subtasks.lock().unwrap_or_else(PoisonError::into_inner).refusal.take()
+        self.asked().refusal.take()
     }
 
     /// Takes the subtasks that wait to be inserted. For whoever runs an executor without a worker: a test of one.
     pub fn take_subtasks(&self) -> Vec<NewTask> {
-        std::iter::from_fn(|| self.take_asked()).flat_map(|ask| ask.tasks).collect()
+        self.asked().take_subtasks()
+    }
+
+    /// The same for build data.
+    pub fn take_build_data(&self) -> Vec<NewBuildData> {
+        self.asked().take_build_data()
     }
 
     /// Whether messages wait to be recorded.

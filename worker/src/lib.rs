@@ -28,6 +28,6 @@ mod verdict;
 mod watcher;
 mod worker;
 
-pub use executor::{Context, Execution, Executor, SUBTASKS_MAX, Stop, SubtasksRefused};
+pub use executor::{BuildDataRefused, Context, Execution, Executor, SUBTASKS_MAX, Stop, SubtasksRefused};
 pub use secret::Secret;
 pub use worker::{Ended, Shutdown, StartError, Worker};

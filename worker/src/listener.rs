@@ -60,6 +60,8 @@ fn hear(fleet: &Fleet, wake: Wake) {
             fleet.look.notify_one();
         }
         Wake::Terminate => fleet.look.notify_one(),
+        // another channel's
+        Wake::Recorded => {}
     }
 }
 

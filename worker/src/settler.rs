@@ -4,15 +4,15 @@
 //! report as done is looked up by its token: settled by the first time, held but locked by somebody for the moment, or
 //! lost to another claim. So an unknown COMMIT never becomes a second completion or a new attempt.
 
-mod subtasks;
+mod asked;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use longshore_queue::{
-    Completion, Db, Error, Fate, Held, LastOf, Locked, NumberedMessage, Requeue, Result, ResultMessage, complete,
-    fates, last_messages, record, requeue, settle_tree,
+    Completion, Db, Error, Fate, Held, LastOf, Locked, NumberedMessage, Outcome, Requeue, Result, ResultMessage,
+    complete, fates, last_messages, record, requeue, settle_tree,
 };
 use metrics::{Counter, counter};
 use uuid::Uuid;
@@ -23,7 +23,7 @@ use crate::fleet::{Fleet, Inbox, Phase};
 use crate::lane::BATCH_MAX;
 use crate::link::{Link, step};
 use crate::metrics::{Finish, StatementMetrics};
-use crate::verdict::{Verdict, Way};
+use crate::verdict::{Verdict, Way, storable};
 
 /// How long outcomes gather while other attempts run; a lone one is written at once.
 const GATHER: Duration = Duration::from_millis(2);
@@ -58,7 +58,7 @@ pub(crate) struct Settler {
     held_back: Vec<Verdict>,
     /// When a completion last waited for a lock in vain.
     locked: Option<Instant>,
-    /// Whether subtasks wait to be inserted although somebody asked for them in an earlier turn.
+    /// Whether subtasks or build data wait to be written although they were asked for in an earlier turn.
     asked: bool,
     metrics: StatementMetrics,
     recorded: Counter,
@@ -87,7 +87,7 @@ impl Settler {
         while self.gather().await {
             self.fleet.vital.turn(turn);
             // an error has been logged and waited for by the link; what is pending stays so
-            if self.insert().await.is_ok() && self.record().await.is_ok() {
+            if self.write_asked().await.is_ok() && self.record().await.is_ok() {
                 self.settle().await.ok();
             }
         }
@@ -138,6 +138,9 @@ impl Settler {
         if attempt.context.stop_reason() == Some(Stop::Lost) {
             self.forget(&attempt, Finish::Lost);
             return;
+        }
+        if let Some(message) = last_failure(&attempt, &outcome) {
+            attempt.context.message(message);
         }
         if attempt.context.has_messages() {
             self.said.insert(attempt.held().task_id);
@@ -412,6 +415,24 @@ impl Settler {
             }
         }
     }
+}
+
+/// What the log says of the last attempt that a task has, when it failed. Of those before it the statement that sends the
+/// task back says so, since it knows when the next one is due.
+fn last_failure(attempt: &Attempt, outcome: &Outcome) -> Option<ResultMessage> {
+    let Outcome::Retry { message, reason, .. } = outcome else { return None };
+    let task = attempt.context.task();
+    if task.attempt < task.max_attempts || attempt.context.stop_reason() == Some(Stop::Terminated) {
+        return None;
+    }
+    let (number, max) = (task.attempt, task.max_attempts);
+    Some(ResultMessage {
+        message: storable(format!("failed ({reason}): {message}; of {max} attempts none is left")),
+        error: true,
+        context: Some(format!("attempt {number}")),
+        context_type: Some("attempt".to_owned()),
+        extra: Some(serde_json::json!({ "attempt": number, "reason": reason, "retry_at": null })),
+    })
 }
 
 /// Completes all, or none when somebody else holds one of them under a lock.

@@ -141,7 +141,7 @@ impl Verdict {
     }
 
     fn error_count(&self) -> i32 {
-        self.attempt.log().map_or(0, |log| log.error_count)
+        self.attempt.log().map_or(self.attempt.context.task().error_count, |log| log.error_count)
     }
 }
 
@@ -170,6 +170,6 @@ fn requeue(attempt: &Attempt, delay: Duration, attempt_back: bool, reason: &str,
 }
 
 /// Postgres stores no U+0000.
-fn storable(text: String) -> String {
+pub(crate) fn storable(text: String) -> String {
     if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }

@@ -49,7 +49,8 @@ claimed AS (
         tasks.node_filter,
         tasks.request_context,
         extract(epoch FROM tasks."timeout")::float8 AS timeout_seconds,
-        tasks.has_subtasks
+        tasks.has_subtasks,
+        tasks.result_error_count
 ),
 claim AS (
     INSERT INTO claims (claim_token, worker_id, task_ids)

@@ -1,6 +1,7 @@
 -- Gives the tasks of dead workers back to the queue: queued again at once, the attempt counted; complete with a failure
 -- when the attempts are used up; terminated when that was asked for. One row a task. One that would end and belongs to a
--- tree is left to rescue_trees.
+-- tree is left to rescue_trees. A lost attempt leaves a message in the log, and counts as an error: nobody else numbers,
+-- since the rows are locked, and next_message sees what was committed until then.
 --   $1 identity uuid   $2 epoch bigint: the leader's   $3 worker_id uuid: the witness   $4 limit of claims int
 -- A worker is dead when its last heartbeat is older than its lease, while the witness has reported without a gap for at
 -- least as long. A claim without a worker is one of a process that came back after it was declared dead.
@@ -69,6 +70,7 @@ rescued AS (
             ELSE tasks.result_status::text
         END::task_result_status,
         result_reason = CASE tasks.status WHEN 'terminating' THEN 'terminated' ELSE 'worker_died' END,
+        result_error_count = tasks.result_error_count + (tasks.status = 'running')::int,
         result_message = 'the worker that held attempt ' || tasks.attempt || ' stopped reporting',
         finished_at = CASE
             WHEN tasks.status = 'terminating' OR tasks.attempt >= tasks.max_attempts THEN now()
@@ -78,7 +80,31 @@ rescued AS (
     FROM held
     WHERE tasks.task_id = held.task_id
       AND tasks.claim_token = held.claim_token
-    RETURNING tasks.task_id, tasks.claim_token, tasks.queue, tasks.status
+    RETURNING
+        tasks.task_id,
+        tasks.claim_token,
+        tasks.queue,
+        tasks.status,
+        tasks.attempt,
+        tasks.max_attempts,
+        tasks.result_reason,
+        tasks.result_message,
+        CASE tasks.status WHEN 'queued' THEN tasks.run_at END AS retry_at
+),
+noted AS (
+    INSERT INTO result_message (task_id, sequence, error, message, context, context_type, extra)
+    SELECT
+        rescued.task_id,
+        next_message(rescued.task_id),
+        true,
+        attempt_notice(
+            rescued.attempt, rescued.max_attempts, rescued.result_reason, rescued.result_message, rescued.retry_at),
+        'attempt ' || rescued.attempt,
+        'attempt',
+        attempt_facts(rescued.attempt, rescued.result_reason, rescued.retry_at)
+    FROM rescued
+    WHERE rescued.status <> 'terminated'
+    ON CONFLICT (task_id, sequence) DO NOTHING
 ),
 closed AS (
     DELETE FROM claims

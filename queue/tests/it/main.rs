@@ -4,10 +4,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attempts;
 mod build_data;
 mod contract;
 mod documents;
 mod figures;
+mod follow;
 mod gauges;
 mod leader;
 mod life;

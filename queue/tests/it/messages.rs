@@ -25,7 +25,7 @@ async fn numbers_go_on_without_a_gap_over_batches_and_attempts_and_are_read_from
         let last = last_messages(&mut database.conn().await, &[id]).await.unwrap()[0];
         actor.record(&batch.held, &notes(id, last.sequence + 1, &words[..1])).await.unwrap();
         actor.record(&batch.held, &notes(id, last.sequence + 2, &words[1..])).await.unwrap();
-        actor.requeue(&[back(batch.held[0], false)], &batch.last()).await.unwrap();
+        actor.requeue(&[back(batch.held[0], true)], &batch.last()).await.unwrap();
     }
     assert_eq!(log(&database, id, 0).await, "1 one, 2 two, 3 three, 4 four");
     assert_eq!(log(&database, id, 2).await, "3 three, 4 four");

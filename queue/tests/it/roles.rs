@@ -104,6 +104,8 @@ async fn a_producer_role_inserts_and_learns_the_id_and_nothing_else() {
                 "SELECT FROM schedules",
                 "INSERT INTO schedules (name, every, action) VALUES ('s', '1 h', 'work')",
                 "SELECT run_schedule('s')",
+                "SELECT follow_log()",
+                "SELECT FROM log_followers",
                 "SELECT FROM schedule_ticks",
                 "SELECT FROM build_data",
                 "INSERT INTO build_data (node_name) VALUES ('n')",
@@ -265,6 +267,8 @@ async fn a_reader_role_sees_everything_and_changes_nothing() {
         reader.run(&format!("SELECT * FROM {relation}")).await;
     }
     assert_eq!(reader.history().await, "a queued attempt 0");
+    reader.run("SELECT follow_log()").await;
+    assert!(database.value::<bool>("SELECT follow_until > now() FROM log_followers").await);
     let document: String = reader.value("SELECT task_tree_document(task_id)::text FROM tasks").await;
     assert!(document.contains("\"kind\": \"Task\""), "{document}");
     assert_eq!(
@@ -280,6 +284,7 @@ async fn a_reader_role_sees_everything_and_changes_nothing() {
                 "DELETE FROM claims",
                 "DELETE FROM workers",
                 "UPDATE schedules SET paused = true",
+                "UPDATE log_followers SET follow_until = 'infinity'",
                 "SELECT run_schedule('s')",
             ]
         )

@@ -120,6 +120,16 @@ async fn a_retry_keeps_what_failed_and_runs_again_with_its_attempt_unburnt() {
     player.say("d", result(Failure, &[], &["b"])).await;
     retry_failed(&mut player, Some(2)).await;
     assert_eq!(database.value::<String>(ROOT).await, "complete partial_success {a} {b} retry 2 max_retries_reached");
+    let notices =
+        "SELECT concat_ws(' ', sequence, error, context_type, message, extra) FROM result_message ORDER BY sequence";
+    assert_eq!(
+        database.values::<String>(notices).await,
+        [
+            r#"1 f retry retry 1 of 2 of what failed: b {"max": 2, "retry": 1}"#,
+            r#"2 f retry retry 2 of 2 of what failed: b {"max": 2, "retry": 2}"#,
+            r#"3 f retry no further retry, 2 of 2 are done; failed: b {"max": 2, "retry": 2}"#,
+        ]
+    );
 }
 
 #[tokio::test]

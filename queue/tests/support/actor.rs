@@ -26,6 +26,7 @@ pub struct Batch {
     /// The tasks, in the order of the claim.
     pub held: Vec<Held>,
     /// Their names, in the same order.
+    pub error_counts: Vec<i32>,
     pub names: Vec<String>,
 }
 
@@ -100,6 +101,7 @@ impl Actor {
         Batch {
             claim_token,
             held: claimed.tasks.iter().map(|task| Held { task_id: task.task_id, claim_token }).collect(),
+            error_counts: claimed.tasks.iter().map(|task| task.error_count).collect(),
             names: claimed.tasks.iter().map(|task| task.payload.get().trim_matches('"').to_owned()).collect(),
         }
     }

@@ -1,25 +1,17 @@
 //! `longshore tasks`.
 
+mod logs;
+
 use std::io::{self, Write};
 use std::num::NonZeroU8;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use chrono::SecondsFormat;
 use clap::{Args, Subcommand};
-use longshore_queue::{Layers, RecordedMessage, Session, Status, TreeDocument, documents, messages, read};
-use serde_json::json;
+use longshore_queue::{Layers, Session, TreeDocument, documents};
 use uuid::Uuid;
 
 use super::database::{Database, ask};
 use super::{NOT_FOUND, block_on};
-
-/// Messages read by one statement.
-const PAGE: i32 = 1000;
-
-/// The pause after new messages, and the longest between two looks while none come.
-const PAUSE_MIN: Duration = Duration::from_millis(100);
-const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Shows a task, or what it said.
 ///
@@ -48,20 +40,8 @@ enum Action {
         #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u16).range(0..=10_000))]
         messages: u16,
     },
-    /// Prints a task's messages, in order
-    Logs {
-        /// Which task
-        task: Uuid,
-        /// Goes on with what comes, until the task has ended
-        #[arg(long, short)]
-        follow: bool,
-        /// Only those after this sequence number
-        #[arg(long, default_value_t = 0)]
-        after: i32,
-        /// As JSON, an object a line
-        #[arg(long)]
-        json: bool,
-    },
+    /// Prints a task's messages, in order, or with --tree those of all tasks below it as well
+    Logs(logs::Logs),
 }
 
 impl Tasks {
@@ -74,7 +54,7 @@ impl Tasks {
                     let layers = if tree { Layers::All } else { layers.map_or(Layers::ONE, Layers::Upto) };
                     show(&mut session, task, layers, one, messages).await?
                 }
-                Action::Logs { task, follow, after, json } => logs(&mut session, task, follow, after, json).await?,
+                Action::Logs(logs) => logs.print(&mut session, &self.database.connect()?).await?,
             };
             session.close().await;
             if found {
@@ -96,44 +76,4 @@ async fn show(session: &mut Session, task: Uuid, layers: Layers, one: bool, mess
     };
     writeln!(io::stdout(), "{text}")?;
     Ok(true)
-}
-
-/// Prints messages; false when there is no such task.
-async fn logs(session: &mut Session, task: Uuid, follow: bool, mut after: i32, json: bool) -> anyhow::Result<bool> {
-    let mut pause = PAUSE_MIN;
-    loop {
-        // read first: what an ended task said is there when its end is
-        let Some(state) = ask!(session, db => read(db, task)) else { return Ok(false) };
-        let has_ended = Status::parse(&state.status).is_none_or(Status::has_ended);
-        let page = ask!(session, db => messages(db, task, after, PAGE));
-        let text: String = page.iter().map(|message| line(message, json)).collect();
-        io::stdout().write_all(text.as_bytes())?;
-        io::stdout().flush()?;
-        if let Some(last) = page.last() {
-            after = last.sequence;
-            pause = PAUSE_MIN;
-            if page.len() == PAGE as usize {
-                continue;
-            }
-        }
-        if has_ended || !follow {
-            return Ok(true);
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(PAUSE_MAX);
-    }
-}
-
-/// One message, with its line's end.
-fn line(message: &RecordedMessage, json: bool) -> String {
-    let ts = message.ts.to_rfc3339_opts(SecondsFormat::Micros, true);
-    if json {
-        let object = json!({
-            "sequence": message.sequence, "ts": ts, "error": message.error, "message": message.message,
-            "context": message.context, "context_type": message.context_type, "extra": message.extra,
-        });
-        return format!("{object}\n");
-    }
-    let context = message.context.as_ref().map_or_else(String::new, |context| format!("{context}: "));
-    format!("{ts} {} {context}{}\n", if message.error { "ERROR" } else { "     " }, message.message)
 }

@@ -8,7 +8,7 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use chrono::Utc;
-use longshore_queue::{Outcome, Task};
+use longshore_queue::{Outcome, ResultMessage, Task};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, Url, redirect};
 use tokio::time::timeout;
@@ -105,6 +105,9 @@ impl Http {
     /// The outcome of a 2xx answer: what its body says, else success.
     async fn done(&self, context: &Context, response: Response) -> Outcome {
         if !response.headers().get(CONTENT_TYPE).is_some_and(answer::is_json) {
+            if let Some(message) = unread(response).await {
+                context.message(message);
+            }
             return Outcome::success();
         }
         let body = match read(response, BODY_MAX_BYTES + 1).await {
@@ -116,7 +119,7 @@ impl Http {
             Err(error) => return self.broken(context, error),
         };
         let mut said = protocol::read_body(&String::from_utf8_lossy(&body));
-        said.ask_for_subtasks(context);
+        said.ask(context);
         let (outcome, kept) = said.verdict.map_or_else(|| (Outcome::success(), None), protocol::Verdict::settle);
         for message in said.messages.into_iter().chain(kept) {
             context.message(message);
@@ -163,6 +166,15 @@ impl Executor for Http {
             }
         })
     }
+}
+
+/// What to say of a body that is not read, since its Content-Type is not JSON: nothing of an empty one. What is not declared
+/// as JSON says nothing, so that echoed data can do nothing.
+async fn unread(mut response: Response) -> Option<ResultMessage> {
+    let content_type = response.headers().get(CONTENT_TYPE).cloned();
+    // one that does not come is as good as none
+    let first = timeout(EXCERPT_TIMEOUT, response.chunk()).await.ok()?.ok()??;
+    answer::unread(content_type.as_ref(), &first)
 }
 
 /// The body up to this length; the rest is left unread, which closes the connection.

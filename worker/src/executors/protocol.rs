@@ -3,12 +3,13 @@
 //! Whoever says something must be heard as said: an object with an unknown or wrong key is no object of ours and becomes
 //! an error message, and if it held a result, the attempt does not pass as a success.
 
+mod build_data;
 mod subtasks;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use longshore_queue::{Bubble, NewTask, Outcome, ResultMessage, ResultStatus, TaskResult, Wait};
+use longshore_queue::{Bubble, NewBuildData, NewTask, Outcome, ResultMessage, ResultStatus, TaskResult, Wait};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -33,11 +34,14 @@ pub(crate) struct Said {
     pub(crate) subtasks: Vec<Vec<NewTask>>,
     /// Why there were subtasks that could not be read.
     pub(crate) bad_subtasks: Option<String>,
+    /// Entries of build data; the task is the running one.
+    pub(crate) build_data: Vec<NewBuildData>,
 }
 
 impl Said {
-    /// Passes on what was said about subtasks. What is wrong with them keeps the attempt from passing.
-    pub(crate) fn ask_for_subtasks(&mut self, context: &Context) {
+    /// Passes on what is to be written besides messages and the outcome. What is wrong with subtasks keeps the attempt from
+    /// passing; what is wrong with build data is said in the log.
+    pub(crate) fn ask(&mut self, context: &Context) {
         if let Some(problem) = self.bad_subtasks.take() {
             context.refuse_subtasks(problem);
         }
@@ -45,6 +49,11 @@ impl Said {
             if let Err(refused) = context.insert_later(tasks) {
                 context.message(ResultMessage::error(refused.to_string()));
                 context.refuse_subtasks(refused.0);
+            }
+        }
+        for data in self.build_data.drain(..) {
+            if let Err(refused) = context.build_data_later(data.clone()) {
+                context.message(ResultMessage::error(refused.about(&data)));
             }
         }
     }
@@ -112,6 +121,7 @@ pub(crate) fn read_body(body: &str) -> Said {
     for said in body.lines().map(read) {
         all.messages.extend(said.messages);
         all.subtasks.extend(said.subtasks);
+        all.build_data.extend(said.build_data);
         all.bad_subtasks = said.bad_subtasks.or(all.bad_subtasks);
         if said.verdict.is_some() {
             all.messages.extend(all.verdict.take().and_then(replaced));
@@ -144,7 +154,7 @@ pub(crate) fn read(line: &str) -> Said {
         messages: vec![ResultMessage::error(without_nul(&format!("{problem}: {}", line.trim())))],
         bad_subtasks: has_subtasks.then(|| problem.clone()),
         verdict: has_result.then_some(Verdict::Unreadable(problem)),
-        subtasks: Vec::new(),
+        ..Said::default()
     })
 }
 
@@ -199,19 +209,20 @@ fn read_object(mut object: Object) -> Result<Said, String> {
     if let Some(subtasks) = object.take::<Vec<Object>>("subtasks", "a list of tasks")? {
         said.subtasks.push(subtasks::read(subtasks)?);
     }
-    if let Some(build_data) = object.take::<Value>("build_data", "JSON")? {
-        said.messages.push(not_done("build_data is not recorded by this version", "build_data", build_data));
+    if let Some(raw) = object.0.remove("build_data") {
+        // what is wrong with one entry takes nothing else away
+        for entry in build_data::read(&raw) {
+            match entry {
+                Ok(data) => said.build_data.push(data),
+                Err(problem) => said.messages.push(ResultMessage::error(without_nul(&problem))),
+            }
+        }
     }
     if let Some(result) = object.take::<Object>("result", "an object")? {
         said.verdict = Some(read_result(result).map_err(|problem| format!("result: {problem}"))?);
     }
     object.end()?;
     Ok(said)
-}
-
-/// A log entry that keeps what this version has no use for.
-fn not_done(message: &str, key: &str, value: Value) -> ResultMessage {
-    ResultMessage { extra: Some(serde_json::json!({ key: value })), ..ResultMessage::error(message) }
 }
 
 fn read_result(mut object: Object) -> Result<Verdict, String> {

@@ -85,6 +85,91 @@ async fn a_log_is_followed_until_the_task_has_ended() {
 }
 
 #[tokio::test]
+async fn the_logs_of_a_tree_are_one_and_each_line_names_its_task() {
+    let folder = Folder::new("treelog");
+    let (longshore, database) = crate::schedules::with_database(
+        &folder,
+        "SELECT set_config('session_replication_role', 'replica', false);
+         INSERT INTO tasks (task_id, action, has_subtasks)
+         VALUES ('01890a5d-ac96-774b-8cce-00000000000a', 'root', true);
+         INSERT INTO tasks (task_id, action, parent_task_id)
+         VALUES ('01890a5d-ac96-774b-8cce-00000000000b', 'leaf', '01890a5d-ac96-774b-8cce-00000000000a');
+         INSERT INTO result_message (task_id, sequence, ts, error, message, context)
+         SELECT task_id, number, timestamptz '2026-01-02 03:04:05Z' + number * interval '2 s'
+             + CASE action WHEN 'leaf' THEN interval '1 s' ELSE '0' END, action = 'leaf', 'no. ' || number,
+             CASE action WHEN 'leaf' THEN 'n1' END
+         FROM tasks CROSS JOIN generate_series(1, 2) AS number",
+    )
+    .await;
+    let root = "01890a5d-ac96-774b-8cce-00000000000a";
+    assert_eq!(
+        stdout(&longshore(&["tasks", "logs", root, "--tree"])),
+        "2026-01-02T03:04:07.000000Z       00000000000a root: no. 1\n\
+         2026-01-02T03:04:08.000000Z ERROR 00000000000b leaf: n1: no. 1\n\
+         2026-01-02T03:04:09.000000Z       00000000000a root: no. 2\n\
+         2026-01-02T03:04:10.000000Z ERROR 00000000000b leaf: n1: no. 2\n"
+    );
+    let json = stdout(&longshore(&["tasks", "logs", root, "--tree", "--json"]));
+    let lines: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let told: Vec<_> = lines.iter().map(|line| (line["action"].as_str(), line["sequence"].as_i64())).collect();
+    let (root_action, leaf) = (Some("root"), Some("leaf"));
+    assert_eq!(told, [(root_action, Some(1)), (leaf, Some(1)), (root_action, Some(2)), (leaf, Some(2))]);
+    assert_eq!(lines[0]["task_id"], root);
+    assert_eq!(longshore(&["tasks", "logs", root, "--tree", "--after", "1"]).status.code(), Some(2));
+
+    // followed, with a subtask that comes meanwhile, until the root has ended
+    let log = folder.0.join("log");
+    let mut follow = folder
+        .longshore(&["tasks", "logs", "--follow", "--tree", root])
+        .env("DATABASE_URL", &database)
+        .stdout(File::create(&log).expect("a log"))
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a process");
+    wait_for("what was said is printed", || (read(&log).lines().count() == 4).then_some(()));
+    let more = format!(
+        "SELECT set_config('session_replication_role', 'replica', false);
+         INSERT INTO tasks (task_id, action, parent_task_id) VALUES ('01890a5d-ac96-774b-8cce-00000000000c', 'new', '{root}');
+         SELECT set_config('session_replication_role', 'origin', false);
+         INSERT INTO result_message (task_id, sequence, error, message)
+         VALUES ('01890a5d-ac96-774b-8cce-00000000000c', 1, false, 'here')"
+    );
+    crate::schedules::run(&database, &more).await;
+    wait_for("it is printed", || read(&log).ends_with("00000000000c new: here\n").then_some(()));
+    crate::schedules::run(&database, "UPDATE tasks SET status = 'complete'").await;
+    assert_eq!(follow.wait().expect("its end").code(), Some(0));
+    assert_eq!(read(&log).lines().count(), 5);
+}
+
+#[tokio::test]
+async fn a_follower_that_may_not_announce_itself_polls() {
+    let folder = Folder::new("deaf");
+    let (longshore, database) = crate::schedules::with_database(
+        &folder,
+        "INSERT INTO tasks (action) VALUES ('work'); DROP FUNCTION follow_log",
+    )
+    .await;
+    let insert = "INSERT INTO build_data (node_name, task_id, generator, data_format, data_element)
+         SELECT 'n', task_id, 'g', 'f', 'e' FROM tasks";
+    crate::schedules::run(&database, insert).await;
+    let id = task_id(&longshore(&["builds", "list", "--json"]));
+    let log = folder.0.join("log");
+    let mut follow = folder
+        .longshore(&["tasks", "logs", "--follow", &id])
+        .env("DATABASE_URL", &database)
+        .stdout(File::create(&log).expect("a log"))
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a process");
+    let say =
+        format!("INSERT INTO result_message (task_id, sequence, error, message) VALUES ('{id}', 1, false, 'here')");
+    crate::schedules::run(&database, &say).await;
+    wait_for("it is printed", || read(&log).contains("here").then_some(()));
+    crate::schedules::run(&database, "UPDATE tasks SET \"terminate\" = true").await;
+    assert_eq!(follow.wait().expect("its end").code(), Some(0));
+}
+
+#[tokio::test]
 async fn a_task_that_is_not_there_exits_3_and_wrong_usage_2() {
     let folder = Folder::new("notask");
     let longshore = with(&folder, "SELECT 1").await;

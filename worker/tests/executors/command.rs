@@ -245,10 +245,11 @@ async fn bytes_that_are_no_text_are_replaced() {
 #[tokio::test]
 async fn an_object_that_is_too_long_is_no_success() {
     let script =
-        r#"printf '{"result":{"status":"success","output":"'; head -c 70000 /dev/zero | tr '\0' x; echo '"}}'"#;
-    let problem = "a line with an object must have at most 65536 bytes, got 70043";
+        r#"printf '{"result":{"status":"success","output":"'; head -c 1100000 /dev/zero | tr '\0' x; echo '"}}'"#;
+    let settings = CommandSettings { max_output_bytes: 2_000_000, stdout: Stdout::Jsonl, ..settings(script) };
+    let problem = "a line with an object must have at most 1048576 bytes, got 1100043";
     assert_eq!(
-        attempt().story(&sh_jsonl(script)).await,
+        attempt().story(&Command::new(settings).unwrap()).await,
         [format!("error {problem}"), format!("retry, output: {problem}")]
     );
 }
@@ -332,4 +333,35 @@ async fn a_line_with_subtasks_asks_for_them_before_the_program_has_ended() {
     let told: Vec<_> = asked.iter().map(|task| (task.action.as_str(), task.queue.as_deref())).collect();
     assert_eq!(told, [("a", None), ("b", Some("q"))]);
     assert!(asked.iter().all(|task| task.task_id.is_some()));
+}
+
+#[tokio::test]
+async fn a_line_reports_build_data_as_long_as_an_object_may_be_and_beyond_the_bound_on_output() {
+    let script = r#"
+        echo '{"build_data":{"node_name":"n1","generator":"lshw","data_format":"text","data_element":"\u0041"}}'
+        printf '{"build_data":{"node_name":"n1","generator":"lshw","data_format":"text","data_element":"'
+        head -c 900000 /dev/zero | tr '\0' x
+        echo '"}}'
+        echo '{"build_data":{"node_name":"n1","generator":"lshw","data_format":"text","data_element":"a\u0000b"}}'
+        echo '{"message":"after it"}'"#;
+    let mut attempt = attempt();
+    let settings = CommandSettings { max_output_bytes: 950_000, stdout: Stdout::Jsonl, ..settings(script) };
+    let nul = "error build_data was refused: data_element holds U+0000 at byte 1, which Postgres does not store: encode it \
+               (base64, say) and name that in data_format";
+    assert_eq!(attempt.story(&Command::new(settings).unwrap()).await, [nul, "message after it", SUCCESS]);
+    let lengths = attempt.context.take_build_data().iter().map(|data| data.data_element.len()).collect::<Vec<_>>();
+    assert_eq!(lengths, [1, 900_000]);
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_long_for_a_log_is_cut_and_says_so() {
+    let script = r#"
+        printf '{"message":"'; head -c 100000 /dev/zero | tr '\0' x
+        printf '","context":"n1","extra":"'; head -c 100000 /dev/zero | tr '\0' y; echo '"}'"#;
+    let mut attempt = attempt();
+    attempt.run(&sh_jsonl(script)).await;
+    let [message] = &attempt.messages[..] else { panic!("one message") };
+    let notice = "x [cut: the message has 100000 bytes, 81920 are kept] [left out: extra has 100002 bytes, at most 81920 are kept]";
+    assert!(message.message.ends_with(notice), "{}", &message.message[81_900..]);
+    assert_eq!((&message.extra, message.context.as_deref()), (&None, Some("n1")));
 }

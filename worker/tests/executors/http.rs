@@ -159,11 +159,44 @@ async fn an_answer_asks_for_subtasks_and_to_wait_for_them() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_json_is_not_read() {
-    let text = answer("200 OK", "content-type: text/html\r\n", r#"{"result":{"status":"failure"}}"#);
-    assert_eq!(story(text).await, [SUCCESS]);
-    assert_eq!(story(answer("200 OK", "", "anything")).await, [SUCCESS]);
-    assert_eq!(story(Reply::Endless("HTTP/1.1 200 OK\r\n\r\n".to_owned())).await, [SUCCESS]);
+async fn a_body_that_is_not_json_is_not_read_and_the_log_says_so() {
+    let says = |level: &str, kind: &str| {
+        format!(
+            "{level} the body of the answer was not read: {kind}; messages and results are taken from \
+             application/json or application/x-ndjson"
+        )
+    };
+    let failure = r#" {"result":{"status":"failure"}}"#;
+    let text = answer("200 OK", "content-type: text/html\r\n", failure);
+    assert_eq!(story(text).await, [says("error", "its Content-Type is text/html"), SUCCESS.to_owned()]);
+    let none = [says("message", "it has no Content-Type"), SUCCESS.to_owned()];
+    assert_eq!(story(answer("200 OK", "", "anything")).await, none);
+    assert_eq!(story(Reply::Endless("HTTP/1.1 200 OK\r\n\r\n".to_owned())).await, none);
+    let chunked = "transfer-encoding: chunked\r\n";
+    assert_eq!(story(answer("200 OK", chunked, "2\r\nok\r\n0\r\n\r\n")).await, none);
+    for empty in [answer("200 OK", "", ""), answer("200 OK", chunked, "0\r\n\r\n"), answer("204 No Content", "", "")] {
+        assert_eq!(story(empty).await, [SUCCESS]);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_reports_build_data_and_what_is_wrong_with_it() {
+    let entry =
+        |node: &str| format!(r#"{{"node_name":"{node}","generator":"g","data_format":"json","data_element":[1.50]}}"#);
+    let lines = format!(
+        "{{\"build_data\":[{},{}],\"result\":{{\"status\":\"success\"}}}}\n{{\"build_data\":{}}}\n",
+        entry("n1"),
+        entry(""),
+        entry("n2")
+    );
+    let server = server(json(&lines)).await;
+    let mut attempt = attempt();
+    let problem = "error build_data[1] was refused: node_name must have 1 to 253 characters, got 0";
+    assert_eq!(attempt.story(&post_to(&server)).await, [problem, SUCCESS]);
+    let entries = attempt.context.take_build_data();
+    let told: Vec<_> =
+        entries.iter().map(|data| (data.node_name.as_str(), data.task_id, data.data_element.as_str())).collect();
+    assert_eq!(told, [("n1", task().task_id, "[1.50]"), ("n2", task().task_id, "[1.50]")]);
 }
 
 #[tokio::test]

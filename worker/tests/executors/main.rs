@@ -51,6 +51,7 @@ fn task() -> Task {
         unique_key: None,
         has_subtasks: false,
         subtasks: None,
+        error_count: 0,
     }
 }
 

@@ -58,6 +58,33 @@ pub(crate) async fn one_that_panics_ends_its_attempt_alone() {
     nothing_is_left_but(&rig, worker).await;
 }
 
+pub(crate) async fn failed_attempts_leave_their_history_in_the_log() {
+    let rig = Rig::new().await;
+    // counts its runs, and says nothing in the last but one
+    let script = r#"
+        count=$(cat "$HOME/count" 2>/dev/null || echo 0); count=$((count + 1)); echo $count > "$HOME/count"
+        [ $count = 2 ] || echo "run $count"
+        exit $count"#;
+    let worker = rig.start(Setup { binary: true, sections: shell("fails", script), ..Setup::default() });
+    worker.works().await;
+    rig.database.run("INSERT INTO tasks (action, max_attempts) VALUES ('fails', 3)").await;
+    rig.judge(&[]).await;
+    let log = "SELECT concat_ws(' ', sequence, context, regexp_replace(message, ' is due at .*', ' is due')) FROM result_message
+               ORDER BY sequence";
+    assert_eq!(
+        rig.database.values::<String>(log).await,
+        [
+            "1 run 1",
+            "2 attempt 1 failed (exit): exit code 1; attempt 2 of 3 is due",
+            "3 attempt 2 failed (exit): exit code 2; attempt 3 of 3 is due",
+            "4 run 3",
+            "5 attempt 3 failed (exit): exit code 3; of 3 attempts none is left",
+        ]
+    );
+    let end: String = rig.database.value("SELECT concat_ws(' ', result_status, result_error_count) FROM tasks").await;
+    assert_eq!(end, "failure 3");
+}
+
 pub(crate) async fn one_that_ignores_its_time_is_dropped_after_its_grace() {
     let rig = Rig::new().await;
     let worker = rig.start(Setup { concurrency: 1, ..Setup::default() });

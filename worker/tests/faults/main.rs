@@ -9,6 +9,7 @@
 mod support;
 
 mod audit;
+mod build_data;
 mod chaos;
 mod cuts;
 mod executors;
@@ -75,9 +76,13 @@ fn main() -> ExitCode {
             a_programs_subtasks_run_while_it_waits_and_it_reads_what_they_left,
             a_program_whose_subtasks_are_refused_does_not_pass,
             the_running_tasks_of_a_terminated_tree_are_told;
+        build_data: a_programs_build_data_is_there_before_its_end_and_what_is_refused_loses_nothing,
+            an_executor_in_rust_waits_for_its_build_data_and_hears_of_what_is_refused,
+            build_data_under_a_lost_claim_is_not_recorded;
         executors: one_that_blocks_its_thread_is_given_up_and_its_slot_replaced,
             blocked_threads_hold_up_no_task_that_another_worker_can_do,
             one_that_ignores_its_time_is_dropped_after_its_grace, one_that_panics_ends_its_attempt_alone,
+            failed_attempts_leave_their_history_in_the_log,
             programs_that_flood_print_garbage_and_fork_end_alone, a_killed_worker_takes_its_programs_along;
         poor: a_worker_that_cannot_renew_its_lease_claims_nothing, a_slow_database_costs_no_lease, a_half_open_heartbeat_costs_no_lease,
             half_open_links_of_all_loops_are_got_over, a_read_only_database_is_waited_for, a_full_disk_is_waited_for,

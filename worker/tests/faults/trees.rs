@@ -65,7 +65,7 @@ pub(crate) async fn a_program_whose_subtasks_are_refused_does_not_pass() {
     rig.database.run("INSERT INTO tasks (action, max_attempts) VALUES ('parent', 2)").await;
     rig.judge(&[]).await;
     let root = "SELECT concat_ws(' ', result_status, attempt, result_reason, result_error_count) FROM tasks";
-    assert_eq!(rig.database.values::<String>(root).await, ["failure 2 subtasks 2"]);
+    assert_eq!(rig.database.values::<String>(root).await, ["failure 2 subtasks 3"]);
 }
 
 pub(crate) async fn the_running_tasks_of_a_terminated_tree_are_told() {

@@ -12,6 +12,9 @@ use crate::config::Stdout;
 /// How much of a line is kept: a message is one row, read by people.
 pub(super) const LINE_MAX_BYTES: usize = 64 * 1024;
 
+/// How long a line with an object may be: it may hold an output, subtasks or build data. As long as an endpoint's answer.
+const OBJECT_MAX_BYTES: usize = 1024 * 1024;
+
 /// How much is read at once: what a pipe commonly holds in pages.
 const CHUNK_BYTES: usize = 16 * 1024;
 
@@ -20,7 +23,7 @@ const LAST_ERROR_MAX_BYTES: usize = 1024;
 
 /// Reads both streams to their ends. Cancelled, it loses a line that was not ended yet.
 pub(super) async fn listen(stdout: ChildStdout, stderr: ChildStderr, transcript: &mut Transcript<'_>) {
-    let (mut stdout, mut stderr) = (Source::new(stdout), Source::new(stderr));
+    let (mut stdout, mut stderr) = (Source::new(stdout, transcript.format), Source::new(stderr, Stdout::Text));
     loop {
         tokio::select! {
             length = stdout.fill(), if stdout.is_open => stdout.take(length, |line| transcript.stdout(&line)),
@@ -39,8 +42,8 @@ struct Source<R> {
 }
 
 impl<R: AsyncRead + Unpin> Source<R> {
-    fn new(from: R) -> Self {
-        Self { from, is_open: true, chunk: vec![0; CHUNK_BYTES], lines: Lines::default() }
+    fn new(from: R, format: Stdout) -> Self {
+        Self { from, is_open: true, chunk: vec![0; CHUNK_BYTES], lines: Lines::new(format) }
     }
 
     /// Reads on; 0 at the end. Cancelled, it has read nothing.
@@ -69,14 +72,25 @@ pub(super) struct Line {
     is_cut: bool,
 }
 
-/// Cuts a stream into lines. Holds at most [`LINE_MAX_BYTES`], however long a line is.
-#[derive(Debug, Default)]
+/// Cuts a stream into lines. Holds at most [`LINE_MAX_BYTES`] of one, or [`OBJECT_MAX_BYTES`], however long it is.
+#[derive(Debug)]
 struct Lines {
+    format: Stdout,
     line: Vec<u8>,
     bytes: u64,
 }
 
 impl Lines {
+    fn new(format: Stdout) -> Self {
+        Self { format, line: Vec::new(), bytes: 0 }
+    }
+
+    /// How much is kept of a line that begins so.
+    fn max_bytes(&self, next: &[u8]) -> usize {
+        let first = self.line.iter().chain(next).find(|byte| !byte.is_ascii_whitespace());
+        if self.format == Stdout::Jsonl && first == Some(&b'{') { OBJECT_MAX_BYTES } else { LINE_MAX_BYTES }
+    }
+
     /// Takes the stream's next bytes and gives each line that they end.
     fn push(&mut self, mut bytes: &[u8], mut each: impl FnMut(Line)) {
         while let Some(at) = bytes.iter().position(|byte| *byte == b'\n') {
@@ -95,7 +109,7 @@ impl Lines {
     }
 
     fn add(&mut self, bytes: &[u8]) {
-        let room = LINE_MAX_BYTES - self.line.len();
+        let room = self.max_bytes(bytes).saturating_sub(self.line.len());
         self.line.extend_from_slice(&bytes[..bytes.len().min(room)]);
         self.bytes += bytes.len() as u64;
     }
@@ -142,7 +156,7 @@ impl<'a> Transcript<'a> {
         }
         let mut said = if line.is_cut { cut_object(line) } else { protocol::read(&line.text) };
         // beyond the bound on output too
-        said.ask_for_subtasks(self.context);
+        said.ask(self.context);
         let Said { messages, verdict, .. } = said;
         self.say(line, messages);
         // beyond the bound too: a result counts, however much was printed before it
@@ -198,7 +212,7 @@ fn with_notice(line: &Line) -> String {
 
 /// An object too long to be read may have held the result, so the attempt does not pass as a success.
 fn cut_object(line: &Line) -> Said {
-    let problem = format!("a line with an object must have at most {LINE_MAX_BYTES} bytes, got {}", line.bytes);
+    let problem = format!("a line with an object must have at most {OBJECT_MAX_BYTES} bytes, got {}", line.bytes);
     Said {
         messages: vec![ResultMessage::error(problem.clone())],
         verdict: Some(Verdict::Unreadable(problem)),
@@ -211,7 +225,7 @@ mod tests {
     use super::*;
 
     fn lines(chunks: &[&[u8]]) -> Vec<Line> {
-        let (mut lines, mut given) = (Lines::default(), Vec::new());
+        let (mut lines, mut given) = (Lines::new(Stdout::Text), Vec::new());
         for chunk in chunks {
             lines.push(chunk, |line| given.push(line));
         }
@@ -248,7 +262,7 @@ mod tests {
 
     #[test]
     fn what_is_held_of_an_endless_line_is_bounded() {
-        let mut lines = Lines::default();
+        let mut lines = Lines::new(Stdout::Text);
         let chunk = vec![b'x'; CHUNK_BYTES];
         for _ in 0..10_000 {
             lines.push(&chunk, |_| unreachable!("no line ends"));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use longshore_queue::ResultMessage;
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderValue};
 
@@ -41,6 +42,29 @@ pub(super) fn is_json(content_type: &HeaderValue) -> bool {
     let (_, subtype) = essence.split_once('/').unwrap_or_default();
     ["json", "x-json", "ndjson", "x-ndjson", "jsonl", "x-jsonl", "jsonlines", "x-jsonlines"].contains(&subtype)
         || subtype.ends_with("+json")
+}
+
+/// How much of a Content-Type a message shows.
+const CONTENT_TYPE_MAX_CHARS: usize = 64;
+
+/// What to say of a body that was not read, by its first bytes: an error where it looks like an object of ours.
+pub(super) fn unread(content_type: Option<&HeaderValue>, first: &[u8]) -> Option<ResultMessage> {
+    if first.is_empty() {
+        return None;
+    }
+    let kind = content_type.map_or_else(
+        || "it has no Content-Type".to_owned(),
+        |value| {
+            let shown = String::from_utf8_lossy(value.as_bytes());
+            format!("its Content-Type is {}", shown.chars().take(CONTENT_TYPE_MAX_CHARS).collect::<String>())
+        },
+    );
+    let message = format!(
+        "the body of the answer was not read: {kind}; messages and results are taken from application/json or \
+         application/x-ndjson"
+    );
+    let is_object = first.trim_ascii_start().starts_with(b"{");
+    Some(ResultMessage { error: is_object, ..ResultMessage::note(message) })
 }
 
 /// How long to wait, from seconds or a date (RFC 9110, 10.2.3), at most a day. A date in the past says: at once.

@@ -34,8 +34,12 @@ fn story(line: &str) -> Vec<String> {
     let actions = |tasks: Vec<NewTask>| {
         tasks.into_iter().fold("subtasks".to_owned(), |all, task| format!("{all} {}", task.action))
     };
+    let build_data = said.build_data.into_iter().map(|data| {
+        let at = data.collected_date.map(|at| format!(" {}", at.to_rfc3339())).unwrap_or_default();
+        format!("build {} {} {} {}{at}", data.node_name, data.generator, data.data_format, data.data_element)
+    });
     let subtasks = said.subtasks.into_iter().map(actions).chain(said.bad_subtasks.map(|_| "bad subtasks".to_owned()));
-    said.messages.into_iter().map(message).chain(subtasks).chain(verdict).collect()
+    said.messages.into_iter().map(message).chain(build_data).chain(subtasks).chain(verdict).collect()
 }
 
 #[test]
@@ -67,7 +71,14 @@ fn an_object_says_a_message_a_result_or_both() {
             "Suspend { wait: Any, timeout: Some(60s), seen: None }",
         ),
         (r#"{"result":{"retry_failed":{"max":3}}}"#, "RetryFailed { max: Some(3), message: None }"),
-        (r#"{"build_data":{"a":1}}"#, r#"error build_data is not recorded by this version | {"build_data":{"a":1}}"#),
+        (
+            r#"{"build_data":{"node_name":"n","generator":"g","data_format":"f","data_element":{"a": 1.00}}}"#,
+            r#"build n g f {"a": 1.00}"#,
+        ),
+        (
+            r#"{"build_data":[{"node_name":"n","generator":"g","data_format":"f","data_element":"\u00e9","collected_date":"2026-01-02T03:04:05+01:00"}]}"#,
+            "build n g f é 2026-01-02T02:04:05+00:00",
+        ),
     ] {
         assert_eq!(story(line), [expected], "{line}");
     }
@@ -147,6 +158,54 @@ fn a_wrong_key_is_named_and_a_wrong_result_is_no_success() {
 }
 
 #[test]
+fn wrong_build_data_is_named_and_takes_nothing_else_away() {
+    let entry = |fields: serde_json::Value| {
+        let mut entry = json!({"node_name": "n", "generator": "g", "data_format": "f", "data_element": "e"});
+        entry.as_object_mut().expect("an object").extend(fields.as_object().expect("an object").clone());
+        entry
+    };
+    let long = "é".repeat(254);
+    for (build_data, problem) in [
+        (json!(5), " was refused: it must be an object or a list of objects, got 5"),
+        (json!({}), " was refused: `node_name` is missing"),
+        (entry(json!({"data_element": null})), " was refused: `data_element` is missing"),
+        (entry(json!({"generator": 5})), " was refused: `generator` must be a string, got 5"),
+        (entry(json!({"task_id": "t"})), " was refused: unknown key `task_id`"),
+        (
+            entry(json!({"collected_date": "soon"})),
+            " was refused: `collected_date` must be an RFC 3339 time, got \"soon\"",
+        ),
+        (
+            entry(json!({"collected_date": "1999-12-31T23:59:59Z"})),
+            " was refused: collected_date must be from the year 2000 to 2199, got 1999-12-31 23:59:59 UTC: leave it out for \
+             the time of recording",
+        ),
+        (
+            entry(json!({ "node_name": long })),
+            " was refused: node_name must have 1 to 253 characters, got 254, beginning `éééééééééééééééééééééééééééééééé`",
+        ),
+        (entry(json!({"generator": "a\0"})), " was refused: generator must not hold U+0000, got `a\u{FFFD}`"),
+        (
+            json!([entry(json!({"data_format": ""}))]),
+            "[0] was refused: data_format must have 1 to 32 characters, got 0",
+        ),
+        (
+            entry(json!({"data_element": ""})),
+            " was refused: data_element must have 1 to 67108864 bytes, got 0: leave an empty one out, keep a longer one \
+             elsewhere and record where",
+        ),
+    ] {
+        let line = json!({"message": "m", "build_data": build_data, "result": {"status": "success"}}).to_string();
+        let expected =
+            ["message m".to_owned(), format!("error build_data{problem}"), r#"ended {"status":"success"}"#.to_owned()];
+        assert_eq!(story(&line), expected, "{line}");
+    }
+    assert_eq!(story(r#"{"message":"m","build_data":null}"#), ["message m"]);
+    let half = r#"{"build_data":{"node_name":"\ud800","generator":"g","data_format":"f","data_element":"e"}}"#;
+    assert_eq!(story(half), [r#"error build_data was refused: `node_name` must be a string, got "\ud800""#]);
+}
+
+#[test]
 fn what_postgres_cannot_hold_is_replaced() {
     let line = r#"{"message":"a\u0000b","extra":{"\u0000":["\ud800"]},"result":{"status":"success","reason":"\u0000","output":{"n":[1e999,12345678901234567890123],"t":"\u0000"}}}"#;
     let output = r#"{"status":"success","reason":"�","output":{"n":["1e999",12345678901234567890123],"t":"\ufffd"}}"#;
@@ -218,6 +277,16 @@ fn the_schema_of_outputs_takes_what_the_code_takes() {
         "after",
         "run_at",
     ];
+    const BUILD_KEYS: [&str; 8] = [
+        "node_name",
+        "generator",
+        "data_format",
+        "data_element",
+        "collected_date",
+        "collected_date",
+        "task_id",
+        "unknown",
+    ];
     const WAIT_KEYS: [&str; 4] = ["until", "timeout", "max", "action"];
     let schema = validator(OUTPUT_SCHEMA);
     let mut random = fastrand::Rng::with_seed(42);
@@ -236,8 +305,15 @@ fn the_schema_of_outputs_takes_what_the_code_takes() {
             task["action"] = json!("a");
             object["subtasks"] = json!([task]);
         }
-        let is_taken =
-            !read(&object.to_string()).messages.iter().any(|message| message.message.contains(&object.to_string()));
+        if random.u8(0..4) == 0 {
+            let mut entry = json!({"node_name": "n", "generator": "g", "data_format": "f", "data_element": "e"});
+            let wrong = any_object(&mut random, 1, &BUILD_KEYS);
+            entry.as_object_mut().expect("an object").extend(wrong.as_object().expect("an object").clone());
+            object["build_data"] = if random.bool() { entry } else { json!([entry]) };
+        }
+        let text = object.to_string();
+        let is_refusal = |said: &str| said.contains(&text) || said.starts_with("build_data");
+        let is_taken = !read(&text).messages.iter().any(|message| is_refusal(&message.message));
         assert_eq!(is_taken, schema.is_valid(&object), "{object}");
         taken += usize::from(is_taken);
     }
@@ -269,6 +345,7 @@ fn the_schema_of_tasks_takes_every_task_and_names_every_key() {
         unique_key: None,
         has_subtasks: false,
         subtasks: None,
+        error_count: 0,
     };
     let most = Task {
         parent_task_id: Some(uuid::Uuid::now_v7()),

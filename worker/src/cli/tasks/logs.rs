@@ -1,0 +1,163 @@
+//! `longshore tasks logs`.
+
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use chrono::SecondsFormat;
+use clap::Args;
+use longshore_queue::{
+    Connect, Listener, RecordedMessage, Session, Status, TreeCursor, TreeMessage, follow_log, messages, read,
+    tree_messages,
+};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::super::database::ask;
+
+/// Messages read by one statement.
+const PAGE: i32 = 1000;
+
+/// The longest between two looks: the end of a task is not notified, and notifications may not come.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// The shortest between two looks, for a log that grows all the time.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+
+/// Looks take at most one part in so many of the time: one at a tree looks at all its tasks.
+const SHARE: u32 = 10;
+
+/// How often a follower announces itself: twice within the time for which it counts.
+const ANNOUNCE: Duration = Duration::from_secs(12);
+
+#[derive(Debug, Args)]
+pub(super) struct Logs {
+    /// Which task
+    task: Uuid,
+    /// Goes on with what comes, until the task has ended
+    #[arg(long, short)]
+    follow: bool,
+    /// Only those after this sequence number
+    #[arg(long, default_value_t = 0)]
+    after: i32,
+    /// Those of all tasks below it as well, as they came; each line names its task by the end of its id, and the action
+    #[arg(long, conflicts_with = "after")]
+    tree: bool,
+    /// As JSON, an object a line
+    #[arg(long)]
+    json: bool,
+}
+
+impl Logs {
+    /// Prints messages; false when there is no such task.
+    pub(super) async fn print(self, session: &mut Session, connect: &Connect) -> anyhow::Result<bool> {
+        let mut ears = if self.follow { Some(Ears::open(session, connect).await) } else { None };
+        let mut position = Position { after: self.after, tree: TreeCursor::default() };
+        loop {
+            let began = Instant::now();
+            // read first: what an ended task said is there when its end is
+            let Some(state) = ask!(session, db => read(db, self.task)) else { return Ok(false) };
+            let has_ended = Status::parse(&state.status).is_none_or(Status::has_ended);
+            while self.page(session, &mut position).await? {}
+            let Some(ears) = ears.as_mut().filter(|_| !has_ended) else { return Ok(true) };
+            tokio::time::sleep(PAUSE_MIN.max(began.elapsed() * (SHARE - 1))).await;
+            ears.wait(session).await?;
+        }
+    }
+
+    /// Prints the next page; true when there may be another.
+    async fn page(&self, session: &mut Session, position: &mut Position) -> anyhow::Result<bool> {
+        let mut text = String::new();
+        let count = if self.tree {
+            let page = ask!(session, db => tree_messages(db, self.task, &position.tree, PAGE));
+            for one in &page {
+                text.push_str(&self.line(&one.message, Some(one)));
+                position.tree.read(one);
+            }
+            page.len()
+        } else {
+            let page = ask!(session, db => messages(db, self.task, position.after, PAGE));
+            for one in &page {
+                text.push_str(&self.line(one, None));
+                position.after = one.sequence;
+            }
+            page.len()
+        };
+        let mut stdout = io::stdout();
+        stdout.write_all(text.as_bytes())?;
+        stdout.flush()?;
+        Ok(count == PAGE as usize)
+    }
+
+    /// One message, with its line's end; in a tree with its task.
+    fn line(&self, message: &RecordedMessage, of: Option<&TreeMessage>) -> String {
+        let ts = message.ts.to_rfc3339_opts(SecondsFormat::Micros, true);
+        if self.json {
+            let mut object = json!({
+                "sequence": message.sequence, "ts": ts, "error": message.error, "message": message.message,
+                "context": message.context, "context_type": message.context_type, "extra": message.extra,
+            });
+            if let Some(of) = of {
+                object["task_id"] = json!(of.task_id);
+                object["action"] = json!(of.action);
+            }
+            return format!("{object}\n");
+        }
+        // ids of one moment begin alike
+        let task = of.map_or_else(String::new, |of| format!("{} {}: ", &of.task_id.to_string()[24..], of.action));
+        let context = message.context.as_ref().map_or_else(String::new, |context| format!("{context}: "));
+        format!("{ts} {} {task}{context}{}\n", if message.error { "ERROR" } else { "     " }, message.message)
+    }
+}
+
+/// Up to where was read.
+struct Position {
+    after: i32,
+    tree: TreeCursor,
+}
+
+/// Hears that something was recorded. Never trusted: without it, looks come at their longest pause.
+struct Ears {
+    listener: Option<Listener>,
+    announced: Instant,
+}
+
+impl Ears {
+    /// Announces a follower and listens; deaf where that is not allowed, or not possible behind a pooler.
+    async fn open(session: &mut Session, connect: &Connect) -> Self {
+        let announced = Instant::now();
+        let listener = match announce(session).await {
+            Ok(()) => Listener::of_messages(connect).await.map_err(anyhow::Error::from),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &listener {
+            tracing::debug!(%error, "polling");
+        }
+        Self { listener: listener.ok(), announced }
+    }
+
+    /// Waits until something may have been recorded.
+    async fn wait(&mut self, session: &mut Session) -> anyhow::Result<()> {
+        let Some(listener) = &mut self.listener else {
+            tokio::time::sleep(PAUSE_MAX).await;
+            return Ok(());
+        };
+        if self.announced.elapsed() > ANNOUNCE {
+            self.announced = Instant::now();
+            announce(session).await?;
+        }
+        let mut heard = false;
+        while listener.next_at_hand().is_some() {
+            heard = true;
+        }
+        if !heard && let Ok(Err(error)) = tokio::time::timeout(PAUSE_MAX, listener.next()).await {
+            tracing::debug!(%error, "polling");
+            self.listener = None;
+        }
+        Ok(())
+    }
+}
+
+async fn announce(session: &mut Session) -> anyhow::Result<()> {
+    ask!(session, db => follow_log(db));
+    Ok(())
+}
