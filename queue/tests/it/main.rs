@@ -14,6 +14,7 @@ mod messages;
 mod migrate;
 mod refusals;
 mod rescue;
+mod retry;
 mod roles;
 mod schedule_refusals;
 mod schedules;
