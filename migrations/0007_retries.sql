@@ -1,10 +1,12 @@
--- Doing once more what failed: a task, the failures of its result, and the subtasks that a parent had.
+-- Doing once more what failed: a task, the failures of its result, and the subtasks that a parent had. And what is
+-- inserted: subtasks for less, schedules judged sooner.
 --
 -- Why: an ended task could be run again by nobody; a filter of nodes out of its failures had to be made by hand; and
--- retry_failed passed over subtasks that failed without naming anything.
+-- retry_failed passed over subtasks that failed without naming anything. A subtask's INSERT cost four times a flat one's. A
+-- cron expression with a wrong number was refused by the active instance only, long after its INSERT.
 -- Locks: none; functions only.
--- Undo: drop retry_task, result_node_filter and node_filter_of, and put task_document of 0006 and settle_with_subtasks of
--- 0003 back.
+-- Undo: drop the new functions, and put task_document of 0006, schedules_edit of 0004, and admit_subtask, hold_parent,
+-- tasks_admit and settle_with_subtasks of 0003 back.
 SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', false);
 
 -- Filters from results ---------------------------------------------------------------------------------------------------
@@ -232,3 +234,236 @@ SET jit = off AS $document$
               AND (document #>> '{result,details,errorCount}')::bigint > 0
         )) ELSE '{}' END
 $document$;
+
+-- Inserting below a parent --------------------------------------------------------------------------------------------
+
+-- As in 0003, for less: of ten thousand subtasks in one statement each looks at the parent once, at the columns that
+-- count, without a function that passes whole rows.
+DROP FUNCTION admit_subtask, hold_parent;
+
+-- Leaves a mark on a task that gets its first subtask, or keeps one as it is that cannot have any. Nobody who shares its
+-- row wants to mark it, since two of them would wait for each other.
+CREATE FUNCTION mark_parent(parent uuid) RETURNS void LANGUAGE plpgsql AS $mark$
+BEGIN
+    UPDATE tasks SET has_subtasks = true
+    WHERE task_id = parent AND has_subtasks IS NULL AND NOT "terminate" AND status NOT IN ('complete', 'terminated');
+    IF NOT FOUND THEN
+        PERFORM FROM tasks WHERE task_id = parent FOR SHARE;
+    END IF;
+END
+$mark$;
+
+-- Refuses a subtask for its parent.
+CREATE FUNCTION refuse_parent(task uuid, parent uuid, status task_status, is_terminating boolean) RETURNS void
+LANGUAGE plpgsql AS $refuse$
+BEGIN
+    IF parent IS NULL THEN
+        PERFORM refuse_subtask('23514', 'after_needs_a_parent', format('task %s names predecessors and no parent', task),
+            'Set parent_task_id: only subtasks of one task wait for one another.');
+    ELSIF status IS NULL THEN
+        PERFORM refuse_subtask('23503', 'parent_task_id_exists', format('there is no task %s to be the parent', parent),
+            'Insert the parent before, or further up in the same statement.');
+    ELSIF status IN ('complete', 'terminated') THEN
+        PERFORM refuse_subtask('23514', 'parent_has_not_ended', format('the parent %s has ended', parent),
+            'Insert subtasks while their parent is open.');
+    ELSIF is_terminating THEN
+        PERFORM refuse_subtask('23514', 'parent_is_not_terminating', format('the parent %s is being terminated', parent),
+            'Insert nothing: the whole tree ends.');
+    END IF;
+    PERFORM refuse_subtask('23514', 'depth_is_at_most_32', format('the parent %s is 32 levels deep already', parent),
+        'Insert the task further up.');
+END
+$refuse$;
+
+-- Whether a new task has to wait for one of its predecessors, and one that failed, if any did. Each is there already, so no
+-- cycle can be written; and each is a sibling, so that no task can wait for an ancestor.
+CREATE FUNCTION look_at_predecessors(task uuid, parent uuid, predecessors uuid[], OUT waits boolean, OUT failed uuid)
+LANGUAGE plpgsql AS $look$
+DECLARE
+    stranger uuid;
+BEGIN
+    IF task = ANY (predecessors) THEN
+        PERFORM refuse_subtask('23514', 'after_names_others', format('task %s shall come after itself', task),
+            'Leave its own id out of after.');
+    END IF;
+    PERFORM hold_predecessors(parent, predecessors);
+    SELECT coalesce(given.id, '00000000-0000-0000-0000-000000000000') INTO stranger
+    FROM unnest(predecessors) AS given (id)
+    WHERE NOT EXISTS (SELECT FROM tasks WHERE tasks.task_id = given.id AND tasks.parent_task_id = parent)
+    LIMIT 1;
+    IF FOUND THEN
+        PERFORM refuse_subtask('23503', 'after_names_earlier_siblings',
+            format('task %s, which shall come before task %s, is no subtask of %s', stranger, task, parent),
+            'Name siblings, inserted before or further up in the same statement: predecessors come first.');
+    END IF;
+    SELECT
+        bool_or(tasks.status NOT IN ('complete', 'terminated')),
+        (array_agg(tasks.task_id) FILTER (
+            WHERE tasks.status IN ('complete', 'terminated') AND NOT ended_well(tasks.result_status)))[1]
+    INTO waits, failed
+    FROM unnest(predecessors) AS given (id)
+    JOIN tasks ON tasks.task_id = given.id;
+END
+$look$;
+
+CREATE OR REPLACE FUNCTION tasks_admit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_sort = off SET jit = off SET plan_cache_mode = 'force_generic_plan' AS $admit$
+DECLARE
+    found_status task_status;
+    parent record;
+    waits boolean := false;
+    failed uuid;
+    reason text;
+BEGIN
+    IF NEW.status <> 'queued' OR NEW.attempt <> 0 OR NEW.retry <> 0 OR NEW.claim_token IS NOT NULL
+        OR NEW.result_status <> 'incomplete' OR NEW."terminate" THEN
+        RAISE EXCEPTION 'a task is inserted as queued: status, attempt, retry, claim_token, result_status and terminate are the queue''s'
+            USING ERRCODE = 'check_violation', TABLE = 'tasks', CONSTRAINT = 'tasks_begin_queued',
+                  HINT = 'Leave these columns out of the INSERT.';
+    END IF;
+    IF get_byte(uuid_send(NEW.task_id), 6) >> 4 <> 7 OR get_byte(uuid_send(NEW.task_id), 8) >> 6 <> 2 THEN
+        RAISE EXCEPTION 'task_id % is not a UUIDv7', NEW.task_id
+            USING ERRCODE = 'check_violation', TABLE = 'tasks', CONSTRAINT = 'task_id_is_a_uuidv7',
+                  HINT = 'Leave task_id out, or make it as RFC 9562 version 7.';
+    END IF;
+    IF NEW.unique_key IS NOT NULL THEN
+        -- as 0001 says
+        SELECT status INTO found_status FROM tasks
+        WHERE queue = NEW.queue AND unique_key BETWEEN NEW.unique_key AND NEW.unique_key
+        ORDER BY unique_key, task_id DESC LIMIT 1;
+        IF found_status IN ('requested', 'queued')
+            OR NEW.unique_until = 'ended' AND found_status IN ('running', 'terminating') THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+    IF NEW.parent_task_id IS NULL AND NEW."after" IS NULL THEN
+        RETURN NEW;
+    END IF;
+
+    -- keeps the parent as it is until the INSERT is committed
+    SELECT status, "terminate", root_task_id, coalesce(depth, 0) AS depth, retry, on_subtask_failure, subtasks_stopped
+    INTO parent FROM tasks WHERE task_id = NEW.parent_task_id AND has_subtasks FOR SHARE;
+    IF NOT FOUND THEN
+        PERFORM mark_parent(NEW.parent_task_id);
+        SELECT status, "terminate", root_task_id, coalesce(depth, 0) AS depth, retry, on_subtask_failure, subtasks_stopped
+        INTO parent FROM tasks WHERE task_id = NEW.parent_task_id;
+    END IF;
+    IF parent.status IS NULL OR parent.status IN ('complete', 'terminated') OR parent."terminate" OR parent.depth >= 32 THEN
+        PERFORM refuse_parent(NEW.task_id, NEW.parent_task_id, parent.status, parent."terminate");
+    END IF;
+    NEW.root_task_id := coalesce(parent.root_task_id, NEW.parent_task_id);
+    NEW.depth := parent.depth + 1;
+    NEW.retry := parent.retry;
+    IF NEW."after" IS NOT NULL THEN
+        SELECT seen.waits, seen.failed INTO waits, failed
+        FROM look_at_predecessors(NEW.task_id, NEW.parent_task_id, NEW."after") AS seen;
+    END IF;
+    reason := CASE
+        WHEN parent.on_subtask_failure = 'continue' THEN NULL
+        WHEN failed IS NOT NULL THEN 'predecessor_failed'
+        WHEN parent.subtasks_stopped AND (waits OR parent.on_subtask_failure = 'terminate_rest') THEN 'sibling_failed'
+    END;
+    IF reason IS NOT NULL THEN
+        NEW.status := 'terminated';
+        NEW.result_status := 'failure';
+        NEW.result_reason := reason;
+        NEW."terminate" := true;
+        NEW."terminated" := now();
+        NEW.terminated_by := 'on_subtask_failure';
+        NEW.finished_at := now();
+        NEW.updated := now();
+    ELSIF waits THEN
+        NEW.status := 'requested';
+    END IF;
+    RETURN NEW;
+END
+$admit$;
+
+-- Schedules --------------------------------------------------------------------------------------------------------------
+
+-- What is wrong with a cron expression of the right number of fields, as far as characters and numbers tell; the active
+-- instance reads it once more. NULL: nothing.
+CREATE FUNCTION cron_problem(cron text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT AS $problem$
+DECLARE
+    fields text[] := regexp_split_to_array(cron, '[[:space:]]+');
+    names CONSTANT text[] := '{second,minute,hour,day of the month,month,weekday}';
+    words CONSTANT text[] := ARRAY['', '', '', 'L|W', 'JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC',
+        'SUN|MON|TUE|WED|THU|FRI|SAT|L'];
+    least CONSTANT int[] := '{0,0,0,1,1,0}';
+    most CONSTANT int[] := '{59,59,23,31,12,7}';
+    place int;
+    field text;
+    number text;
+BEGIN
+    IF cron ~ '^@' THEN
+        RETURN CASE WHEN lower(cron) NOT IN ('@yearly', '@annually', '@monthly', '@weekly', '@daily', '@hourly')
+            THEN quote_literal(cron) || ' is none of @yearly, @monthly, @weekly, @daily and @hourly' END;
+    ELSIF cardinality(fields) NOT IN (5, 6) THEN
+        RETURN NULL;
+    END IF;
+    FOR at IN 1 .. cardinality(fields) LOOP
+        place := at + 6 - cardinality(fields);
+        field := regexp_replace(upper(fields[at]), words[place], '', 'g');
+        IF field !~ '^[0-9*?/,#+-]*$' THEN
+            RETURN format('%s %L is neither numbers nor their names', names[place], fields[at]);
+        END IF;
+        -- behind / and # stand steps and weeks
+        FOR number IN SELECT (regexp_matches(regexp_replace(field, '[/#][0-9]*', '', 'g'), '[0-9]+', 'g'))[1] LOOP
+            IF length(number) > 4 OR number::int NOT BETWEEN least[place] AND most[place] THEN
+                RETURN format('%s %L is not within %s and %s', names[place], fields[at], least[place], most[place]);
+            END IF;
+        END LOOP;
+    END LOOP;
+    RETURN NULL;
+END
+$problem$;
+
+-- As in 0004; judges the expression, and knows an abbreviation from the name of a time zone.
+CREATE OR REPLACE FUNCTION schedules_edit() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $edit$
+DECLARE
+    is_new boolean := TG_OP = 'INSERT';
+    problem text;
+BEGIN
+    IF is_new OR NEW.time_zone <> OLD.time_zone THEN
+        BEGIN
+            PERFORM now() AT TIME ZONE NEW.time_zone;
+            -- the list takes a while to read; nothing but a name of it holds a slash
+            problem := CASE WHEN NEW.time_zone !~ '/' AND NEW.time_zone <> 'UTC' AND NOT EXISTS (
+                SELECT FROM pg_timezone_names WHERE lower(name) = lower(NEW.time_zone)
+            ) THEN 'not a name' END;
+        EXCEPTION WHEN invalid_parameter_value THEN
+            problem := 'not known';
+        END;
+        IF problem IS NOT NULL THEN
+            RAISE EXCEPTION 'time zone % is %', quote_literal(NEW.time_zone), problem
+                USING ERRCODE = 'check_violation', TABLE = 'schedules', CONSTRAINT = 'time_zone_is_known',
+                      HINT = 'Write a name of the IANA database, such as Europe/Berlin.';
+        END IF;
+    END IF;
+    IF is_new OR NEW.cron IS DISTINCT FROM OLD.cron THEN
+        problem := cron_problem(NEW.cron);
+        IF problem IS NOT NULL THEN
+            RAISE EXCEPTION 'cron % cannot be read: %', quote_literal(NEW.cron), problem
+                USING ERRCODE = 'check_violation', TABLE = 'schedules', CONSTRAINT = 'cron_can_be_read',
+                      HINT = 'Write 5 fields, minute to weekday, or 6 with seconds first.';
+        END IF;
+    END IF;
+    -- the channel of INSERTs: the active instance looks at the schedules, too
+    PERFORM pg_notify('longshore.' || TG_TABLE_SCHEMA, '');
+    IF is_new THEN
+        RETURN NEW;
+    END IF;
+    NEW.revision := OLD.revision + 1;
+    NEW.next_at := NULL;
+    NEW.error := NULL;
+    IF (NEW.cron, NEW.time_zone, NEW.every, NEW.starts_at)
+            IS DISTINCT FROM (OLD.cron, OLD.time_zone, OLD.every, OLD.starts_at)
+        OR OLD.paused AND NOT NEW.paused THEN
+        NEW.ticked_to := now();
+    END IF;
+    RETURN NEW;
+END
+$edit$;
+
+REVOKE EXECUTE ON FUNCTION mark_parent, refuse_parent, look_at_predecessors FROM PUBLIC;
