@@ -79,7 +79,7 @@ BEGIN
             WHEN 'retry_failed' THEN 'retry ' || tasks.retry || coalesce(' of ' || nullif(given.outcome ->> 'max', '0'), '')
                 || ' of what failed: '
             ELSE 'no further retry, ' || tasks.retry || ' of ' || (given.outcome ->> 'max') || ' are done; failed: '
-        END || array_to_string(tasks.result_failures[:10], ', ')
+        END || coalesce(nullif(array_to_string(tasks.result_failures[:10], ', '), ''), 'subtasks that name nothing')
             || CASE WHEN cardinality(tasks.result_failures) > 10
                 THEN ' and ' || cardinality(tasks.result_failures) - 10 || ' more' ELSE '' END,
         'retry',

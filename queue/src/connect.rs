@@ -100,7 +100,7 @@ impl Connect {
                 .options([("search_path", quoted(&self.schema)), ("longshore.session", mark.clone())])
                 .options(SESSION)
                 .options([("lock_timeout", &lock_timeout)]);
-            let mut conn = PgConnection::connect_with(&options).await.map_err(refused_options)?;
+            let mut conn = PgConnection::connect_with(&options).await?;
             let arrived: Option<String> =
                 sqlx::query_scalar("SELECT current_setting('longshore.session', true)").fetch_one(&mut conn).await?;
             if arrived.as_deref() != Some(mark.as_str()) {
@@ -108,7 +108,28 @@ impl Connect {
             }
             Ok(Session { conn, pooled: false, schema: self.schema.clone(), lock_timeout })
         };
-        within(ANSWER_TIMEOUT, open).await
+        within(ANSWER_TIMEOUT, open).await.map_err(|error| match error {
+            Error::Database(error) => self.refused(error),
+            other => other,
+        })
+    }
+
+    /// Why no connection was made, with the database that was meant. PgBouncer refuses start-up options that it does not
+    /// know.
+    fn refused(&self, error: sqlx::Error) -> Error {
+        match &error {
+            sqlx::Error::Database(refused) if refused.message().contains("startup parameter") => Error::Pooler,
+            _ => Error::Connection { address: self.address(), error },
+        }
+    }
+
+    /// The database and its host, for people: neither user nor password.
+    pub fn address(&self) -> String {
+        let database = self.options.get_database().unwrap_or_else(|| self.options.get_username());
+        match self.options.get_socket() {
+            Some(socket) => format!("database {database:?} at {}", socket.display()),
+            None => format!("database {database:?} at {}:{}", self.options.get_host(), self.options.get_port()),
+        }
     }
 
     /// A connection with nothing but the search path set: for migrations, which a pooler would tear apart.
@@ -134,14 +155,6 @@ impl Connect {
 /// A name as an identifier in SQL.
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// PgBouncer refuses start-up options that it does not know.
-fn refused_options(error: sqlx::Error) -> Error {
-    match &error {
-        sqlx::Error::Database(refused) if refused.message().contains("startup parameter") => Error::Pooler,
-        _ => Error::Database(error),
-    }
 }
 
 /// Runs a step with a limit on the client's side, since a link that is half open never answers.

@@ -1,5 +1,5 @@
 //! Task documents: a task with its result and its log as JSON, alone or with the tasks below it. The same documents come
-//! from SQL: `task_document(task_id)` and `task_tree_document(task_id, layers)`.
+//! from SQL: `task_document(task_id)` and `task_tree_document(task_id, layers)`; `result_node_filter` is [`NodeFilter`].
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU8;
@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use crate::Result;
+use crate::{BuildData, Result};
 
 /// Which tasks below the first one get a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +57,22 @@ pub struct TaskDocument {
     pub terminate: bool,
     pub retry: i16,
     pub result: StatusDocument,
+    /// Where it was asked for: of [`builds_of_task`](crate::builds_of_task).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build_data: Option<Vec<BuildData>>,
+    /// Where it was asked for: of [`subtask_errors`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subtask_errors: Option<BTreeMap<Uuid, SubtaskErrors>>,
+}
+
+/// The result of a task below another one, whose log has errors.
+#[derive(Debug, Clone, Serialize)]
+pub struct SubtaskErrors {
+    /// Which task.
+    pub task_id: Uuid,
+    /// Its result, with the log.
+    #[serde(flatten)]
+    pub result: StatusDocument,
 }
 
 /// The document of a task's result.
@@ -74,6 +90,48 @@ pub struct StatusDocument {
     pub failures: Vec<String>,
     pub links: Vec<Link>,
     pub details: Details,
+}
+
+impl StatusDocument {
+    /// The node filter of what these name; of no nodes where they name none.
+    pub fn node_filter(&self, of: Named) -> NodeFilter {
+        NodeFilter::of(match of {
+            Named::Successes => self.successes.clone(),
+            Named::Failures => self.failures.clone(),
+        })
+    }
+}
+
+/// Which names of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Named {
+    /// Those for which it went well.
+    Successes,
+    /// Those for which it did not.
+    Failures,
+}
+
+/// The document that says which nodes a task is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the keys of the document")]
+pub struct NodeFilter {
+    pub filter_set_type: &'static str,
+    pub filter_set: [NodeNames; 1],
+}
+
+/// The one filter of a [`NodeFilter`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the keys of the document")]
+pub struct NodeNames {
+    pub node_names: Vec<String>,
+    pub filter_type: &'static str,
+}
+
+impl NodeFilter {
+    /// The filter that names these nodes: no nodes for no names, never all.
+    pub fn of(names: Vec<String>) -> Self {
+        Self { filter_set_type: "intersection", filter_set: [NodeNames { node_names: names, filter_type: "union" }] }
+    }
 }
 
 /// A link of a result.
@@ -194,6 +252,8 @@ impl From<Row> for TaskDocument {
                 links: links(row.result_links.as_deref()),
                 details: Details { error_count: row.error_count, message_list: message_list.collect() },
             },
+            build_data: None,
+            subtask_errors: None,
         }
     }
 }
@@ -241,11 +301,40 @@ pub async fn documents(
     layers: Layers,
     messages: u16,
 ) -> Result<Vec<TaskDocument>> {
-    let rows: Vec<Row> = sqlx::query_as(include_str!("sql/documents.sql"))
+    let rows = rows(db, task_id, layers, messages, false).await?;
+    Ok(rows.into_iter().map(TaskDocument::from).collect())
+}
+
+/// Reads the results of all tasks below a task whose logs have errors, by their ids, each with the last `messages` of its
+/// log.
+///
+/// # Errors
+/// Those of the database.
+pub async fn subtask_errors(
+    db: impl PgExecutor<'_>,
+    task_id: Uuid,
+    messages: u16,
+) -> Result<BTreeMap<Uuid, SubtaskErrors>> {
+    let rows = rows(db, task_id, Layers::All, messages, true).await?;
+    let errors = rows.into_iter().map(TaskDocument::from).map(|task| {
+        let TaskDocument { task_id, result, .. } = task;
+        (task_id, SubtaskErrors { task_id, result })
+    });
+    Ok(errors.collect())
+}
+
+async fn rows(
+    db: impl PgExecutor<'_>,
+    task_id: Uuid,
+    layers: Layers,
+    messages: u16,
+    errors_below: bool,
+) -> Result<Vec<Row>> {
+    Ok(sqlx::query_as(include_str!("sql/documents.sql"))
         .bind(task_id)
         .bind(layers.count())
         .bind(i32::from(messages))
+        .bind(errors_below)
         .fetch_all(db)
-        .await?;
-    Ok(rows.into_iter().map(TaskDocument::from).collect())
+        .await?)
 }

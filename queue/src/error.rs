@@ -1,11 +1,21 @@
 //! What can go wrong between this crate and the database.
 
+use sqlx::postgres::PgDatabaseError;
+
 /// Why a step was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The database refused it or could not be reached.
-    #[error(transparent)]
-    Database(#[from] sqlx::Error),
+    #[error("{}", told(.0))]
+    Database(sqlx::Error),
+    /// The database could not be connected to.
+    #[error("{address}: {}", told(.error))]
+    Connection {
+        /// Which database on which host; no password.
+        address: String,
+        /// What happened.
+        error: sqlx::Error,
+    },
     /// Something between this program and the database shares its connections.
     #[error(
         "a pooler that shares connections stands before the database: the session's settings did not arrive. \
@@ -41,18 +51,44 @@ pub enum Error {
     MigrationBusy(std::time::Duration),
 }
 
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// What the database says, in its own words, with the constraint and the hint that tell what to change.
+fn told(error: &sqlx::Error) -> String {
+    let sqlx::Error::Database(refused) = error else { return error.to_string() };
+    let mut told = refused.message().to_owned();
+    if let Some(constraint) = refused.constraint().filter(|constraint| !told.contains(constraint)) {
+        told.push_str(&format!(" ({constraint})"));
+    }
+    if let Some(hint) = refused.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::hint) {
+        told.push_str(&format!(": {hint}"));
+    }
+    told
+}
+
 impl Error {
+    /// What the database answered, or how it could not.
+    fn of_database(&self) -> Option<&sqlx::Error> {
+        match self {
+            Self::Database(error) | Self::Connection { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+
     /// True when the same call may go through later: the connection, the server's state or a time limit was the cause,
     /// not what was sent.
     pub fn is_passing(&self) -> bool {
-        match self {
-            Self::Database(sqlx::Error::Database(error)) => error.code().is_none_or(|code| {
+        match self.of_database() {
+            Some(sqlx::Error::Database(error)) => error.code().is_none_or(|code| {
                 // connection, transaction rollback, resources, operator intervention, object in use, system, read-only
                 ["08", "40", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class)) || code == "25006"
             }),
-            Self::Database(sqlx::Error::Encode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => false,
-            Self::Database(_) => true,
-            _ => false,
+            Some(sqlx::Error::Encode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) | None => false,
+            Some(_) => true,
         }
     }
 
@@ -63,8 +99,8 @@ impl Error {
 
     /// The SQLSTATE, when the database gave one.
     pub fn sqlstate(&self) -> Option<String> {
-        match self {
-            Self::Database(sqlx::Error::Database(error)) => error.code().map(|code| code.into_owned()),
+        match self.of_database() {
+            Some(sqlx::Error::Database(error)) => error.code().map(|code| code.into_owned()),
             _ => None,
         }
     }

@@ -8,7 +8,7 @@
 //! | step | file |
 //! |---|---|
 //! | nouns, and the table of legal steps | `task`, `subtask` |
-//! | a producer's | `insert`, `terminate`, `read`, `document` |
+//! | a producer's | `insert`, `terminate`, `retry`, `read`, `list`, `document` |
 //! | a worker's | `claim`, `record`, `build_data`, `complete`, `tree`, `heartbeat`, `listen` |
 //! | the leader's | `leader`, `rescue`, `prune`, `schedule` |
 //! | everybody's | `connect`, `migrate`, `summary`, `error` |
@@ -22,12 +22,14 @@ mod error;
 mod heartbeat;
 mod insert;
 mod leader;
+mod list;
 mod listen;
 mod migrate;
 mod prune;
 mod read;
 mod record;
 mod rescue;
+mod retry;
 mod schedule;
 mod subtask;
 mod summary;
@@ -46,12 +48,14 @@ pub use complete::{
 };
 pub use connect::{ANSWER_TIMEOUT, Connect, Db, STATEMENT_TIMEOUT, Session, SessionStep, within};
 pub use document::{
-    Details, Layers, Link, StatusDocument, StatusMessageDocument, TaskDocument, TreeDocument, documents,
+    Details, Layers, Link, Named, NodeFilter, NodeNames, StatusDocument, StatusMessageDocument, SubtaskErrors,
+    TaskDocument, TreeDocument, documents, subtask_errors,
 };
 pub use error::{Error, Result};
 pub use heartbeat::{heartbeat, idle, leave, register};
 pub use insert::{NewTask, example_insert, insert, insert_many};
 pub use leader::{Lead, Leadership, abdicate, lead};
+pub use list::{Filter, Found, TaskLine, Within, find_in_tree, find_tasks, subtask_lines, task_lines};
 pub use listen::{Listener, Wake};
 pub use migrate::{Migration, check_schema, create_database, migrate, newest_version, pending, pending_sql};
 pub use prune::{PartitionBytes, Retention, UpkeepAction, UpkeepStep, analyze_tables, table_bytes, upkeep_step};
@@ -61,6 +65,7 @@ pub use read::{
 };
 pub use record::{LastMessage, NumberedMessage, last_messages, record};
 pub use rescue::{Rescued, rescue};
+pub use retry::retry_task;
 pub use schedule::{
     DueSchedule, Missed, Plan, Run, Schedule, Tick, due_schedules, pause_schedule, prune_ticks, refuse_schedule,
     run_schedule, schedules, tick,

@@ -11,6 +11,6 @@ fn main() -> ExitCode {
     // a configuration that cannot be used is found here, before a port is bound or a connection opened
     cli::log_to_stderr().and_then(|()| command.run()).unwrap_or_else(|error| {
         eprintln!("longshore: {}", cli::told(&error));
-        cli::exit_code(&error)
+        cli::exit_of(&error).into()
     })
 }

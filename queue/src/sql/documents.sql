@@ -1,5 +1,6 @@
 -- What the documents of a task and of those below it are made of, the task itself first, then layer by layer.
 --   $1 task_id uuid   $2 layers int: 1 is the task alone   $3 messages int: the last so many of each log
+--   $4 boolean: only tasks below it, and only those whose log has errors
 -- The ids of subtasks come in no order: asked for one, a session without sorts walks all tasks. OFFSET 0 keeps the
 -- planner from beginning with all tasks and looking for those of the tree.
 -- Index: the primary keys, tasks_subtasks. No locks; one snapshot.
@@ -74,4 +75,9 @@ CROSS JOIN LATERAL (
         LIMIT $3
     ) AS last
 ) AS log
+WHERE NOT $4
+   OR tree.layer > 1
+  AND EXISTS (
+      SELECT FROM result_message AS said WHERE said.task_id = tasks.task_id AND said.error
+  )
 ORDER BY tree.layer, tasks.task_id

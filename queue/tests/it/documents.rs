@@ -3,7 +3,8 @@
 use std::num::NonZeroU8;
 
 use longshore_queue::{
-    Completion, Layers, NumberedMessage, ResultMessage, ResultStatus, TaskResult, TreeDocument, documents,
+    BuildView, Completion, Layers, Named, NewBuildData, NumberedMessage, ResultMessage, ResultStatus, TaskResult,
+    TreeDocument, builds_of_task, documents, insert_build_data, subtask_errors,
 };
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
@@ -264,4 +265,73 @@ async fn a_tree_is_told_layer_by_layer_with_the_ids_of_subtasks_in_order() {
     assert_eq!(told(&two), (0, vec![some(&[1, 2]), some(&[3]), none, None, None]));
     let read = documents(&mut conn, ids[0], Layers::All, 10).await.unwrap();
     assert_eq!(read.iter().map(|task| task.task_id).collect::<Vec<_>>(), ids, "layer by layer");
+}
+
+#[tokio::test]
+async fn build_data_and_the_errors_below_a_task_are_added_where_they_are_asked_for() {
+    let database = database().await;
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut conn = database.conn().await;
+    conn.execute("SET session_replication_role = replica; SET timezone = 'Asia/Kathmandu'").await.unwrap();
+    let mut ids = Vec::new();
+    for _ in 0..40 {
+        ids.push(random_task(&mut conn, &mut random, &ids).await);
+    }
+    for id in &ids {
+        for number in 0..random.usize(..3) {
+            let data = NewBuildData::new(format!("node{number}"), *id, "lshw", "text/plain", "é \\ \"x\"\n");
+            insert_build_data(&mut conn, &data).await.unwrap();
+        }
+    }
+    let mut with_errors = 0;
+    for id in &ids {
+        let view = BuildView { latest: false, full: true, limit: 1000 };
+        let mut read = documents(&mut conn, *id, Layers::ONE, 2).await.unwrap().remove(0);
+        assert!(!serde_json::to_string(&read).unwrap().contains("build_data"), "not asked for");
+        read.build_data = Some(builds_of_task(&mut conn, *id, view).await.unwrap());
+        read.subtask_errors = Some(subtask_errors(&mut conn, *id, 2).await.unwrap());
+        let tree = documents(&mut conn, *id, Layers::All, 0).await.unwrap();
+        let errors = tree[1..].iter().filter(|task| task.result.details.error_count > 0).count();
+        assert_eq!(read.subtask_errors.as_ref().unwrap().len(), errors);
+        with_errors += errors;
+        let same: bool = sqlx::query_scalar("SELECT task_document($1, 2, true, true) = $2::jsonb")
+            .bind(id)
+            .bind(serde_json::to_string(&read).unwrap())
+            .fetch_one(&mut conn)
+            .await
+            .unwrap();
+        assert!(same, "{}", serde_json::to_string_pretty(&read).unwrap());
+    }
+    assert!(with_errors > 0);
+    // judged by the database: its random numbers may be longer than a program's
+    let lone = format!("task_document('{}', subtask_errors => true)", ids[39]);
+    assert!(
+        database
+            .value::<bool>(&format!("SELECT {lone} -> 'subtask_errors' = '{{}}' AND NOT {lone} ? 'build_data'"))
+            .await
+    );
+}
+
+#[tokio::test]
+async fn a_node_filter_is_made_from_successes_or_from_failures_and_never_means_all() {
+    let database = database().await;
+    let id = database.insert(&["a"]).await[0];
+    let filter = |names: Value| json!({"filter_set_type": "intersection", "filter_set": [{"node_names": names, "filter_type": "union"}]});
+    let read = |database: Database| async move {
+        let found = documents(&mut database.conn().await, id, Layers::ONE, 0).await.unwrap();
+        [Named::Successes, Named::Failures].map(|of| serde_json::to_value(found[0].result.node_filter(of)).unwrap())
+    };
+    assert_eq!(read(database.clone()).await, [filter(json!([])), filter(json!([]))]);
+    database.run("UPDATE tasks SET result_successes = '{n1,n2}', result_failures = '{}'").await;
+    let call = |which: &str| format!("result_node_filter('{id}', {which} => true)");
+    let of_sql = [of_sql(&database, &call("successes")).await, of_sql(&database, &call("failures")).await];
+    assert_eq!(of_sql, [filter(json!(["n1", "n2"])), filter(json!([]))]);
+    assert_eq!(read(database.clone()).await, of_sql);
+    assert!(database.value::<bool>("SELECT result_node_filter(task_uuidv7(), failures => true) IS NULL").await);
+    for which in ["", ", true, true", ", NULL, NULL"] {
+        let (code, _) = database.refusal(&format!("SELECT result_node_filter('{id}'{which})")).await;
+        assert_eq!(code, "22023", "{which}");
+    }
 }

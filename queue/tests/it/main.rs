@@ -17,6 +17,7 @@ mod messages;
 mod migrate;
 mod refusals;
 mod rescue;
+mod retry;
 mod roles;
 mod schedule_refusals;
 mod schedules;

@@ -213,8 +213,8 @@ returned, and no error.
 
 A task that has no place in its tree is refused as well, also while others change the tree: 23503
 `after_names_earlier_siblings` for a predecessor that is no subtask of the same parent, or comes further down in the
-statement (so no cycle can be written); 23514 `parent_has_not_ended`, `parent_is_not_terminating` and
-`depth_is_at_most_32`, which counts from the root. A predecessor that has failed already ends the new task at once, unless
+statement (so no cycle can be written); 23514 `after_names_others` for a task after itself, `parent_has_not_ended`,
+`parent_is_not_terminating` and `depth_is_at_most_32`, which counts from the root. A predecessor that has failed already ends the new task at once, unless
 the parent's policy is to continue.
 ",
     );

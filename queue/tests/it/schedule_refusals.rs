@@ -10,6 +10,7 @@ type Refusal = (&'static str, &'static str, &'static str, &'static str, &'static
 
 const CHECK: &str = "23514";
 const FIELDS: &str = "write 5 fields, minute to weekday, or 6 with seconds first, or `@daily` and the like";
+const BOUNDS: &str = "seconds and minutes go to 59, hours to 23, days from 1 to 31, months from 1 to 12, weekdays to 7";
 const EITHER: &str = "set one of `cron` and `every`";
 const STEADY: &str = "write weeks, days, hours, minutes or seconds; months differ in length, so `cron` counts them";
 
@@ -21,6 +22,14 @@ const REFUSALS: &[Refusal] = &[
     ("cron", "'* * * *'", CHECK, "cron_has_5_or_6_fields", FIELDS),
     ("cron", "'0 0 0 1 1 * 2030'", CHECK, "cron_has_5_or_6_fields", FIELDS),
     ("cron", "'* * * * ' || repeat('1,', 200) || '1'", CHECK, "cron_is_at_most_256_bytes", "use several schedules"),
+    ("cron", "'@midnight'", CHECK, "cron_can_be_read", "`@yearly`, `@monthly`, `@weekly`, `@daily` or `@hourly`"),
+    ("cron", "'0 25 * * *'", CHECK, "cron_can_be_read", BOUNDS),
+    ("cron", "'0 0 0 0 * *'", CHECK, "cron_can_be_read", BOUNDS),
+    ("cron", "'0 0 * 13 *'", CHECK, "cron_can_be_read", BOUNDS),
+    ("cron", "'0 0 * * MOON'", CHECK, "cron_can_be_read", "names have three letters"),
+    ("cron", "'0 $ * * *'", CHECK, "cron_can_be_read", "numbers, names, and `* ? / , # -`"),
+    ("cron, time_zone", "'@daily', 'CEST'", CHECK, "time_zone_is_known", "an abbreviation is not a name"),
+    ("cron, time_zone", "'@daily', 'UTC+3'", CHECK, "time_zone_is_known", "write a name of the IANA database"),
     ("cron, time_zone", "'@daily', 'Europe/Berlinn'", CHECK, "time_zone_is_known", "write a name of the IANA database"),
     ("cron, time_zone", "'@daily', NULL", "23502", "", "leave it out for `UTC`"),
     ("every", "'0'", CHECK, "every_is_1_second_to_366_days", "at least a second"),
@@ -53,7 +62,7 @@ pub(crate) fn section() -> String {
 # What a schedule refuses
 
 A row of `schedules` is judged likewise; the columns of its task refuse what those of `tasks` do. What SQL cannot judge,
-an expression that cannot be read, the active instance writes into the row's `error`, with the remedy.
+an expression that makes no sense otherwise, the active instance writes into the row's `error`, with the remedy.
 
 | columns | refused | SQLSTATE | constraint | remedy |
 |---|---|---|---|---|
@@ -150,4 +159,28 @@ async fn a_scheduler_role_writes_and_runs_schedules_and_touches_nothing_else() {
         Vec::<String>::new()
     );
     assert_eq!(refusals(&scheduler, &SCHEMA_CHANGES).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn every_form_of_an_expression_and_every_name_of_a_zone_is_let_in() {
+    let database = database().await;
+    for (cron, zone) in [
+        ("30 2 * * *", "Europe/Berlin"),
+        ("*/20 2,3 * * 1-5", "Asia/Kathmandu"),
+        ("5-59/20 * * * * *", "UTC"),
+        ("0 0 L * ?", "Etc/UTC"),
+        ("0 0 LW JAN-mar,12 *", "japan"),
+        ("0 0 15W * MON#2,5L", "GMT"),
+        ("59 23 31 12 7", "utc"),
+        ("0 */90 * * sun", "America/Argentina/ComodRivadavia"),
+        ("@Hourly", "EST5EDT"),
+    ] {
+        let insert = format!(
+            "INSERT INTO schedules (name, action, cron, time_zone) VALUES ('{cron}', 'work', '{cron}', '{zone}')"
+        );
+        database.run(&insert).await;
+    }
+    let edit = database.refusal("UPDATE schedules SET cron = '60 * * * *' WHERE name = '@Hourly'").await;
+    assert_eq!(edit, ("23514".to_owned(), "cron_can_be_read".to_owned()));
+    database.run("UPDATE schedules SET paused = true").await;
 }

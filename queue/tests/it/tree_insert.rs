@@ -34,8 +34,7 @@ async fn a_cycle_or_a_forward_reference_is_refused_and_nothing_of_its_statement_
     let mut names = database.tree(&["root"]).await;
     let root = names["root"];
     for rows in [
-        // itself; two of each other; the first names the second
-        "('018f0000-0000-7000-8000-000000000001', '{018f0000-0000-7000-8000-000000000001}')",
+        // two of each other; the first names the second
         "('018f0000-0000-7000-8000-000000000001', '{018f0000-0000-7000-8000-000000000002}'),
          ('018f0000-0000-7000-8000-000000000002', '{018f0000-0000-7000-8000-000000000001}')",
         "('018f0000-0000-7000-8000-000000000001', '{018f0000-0000-7000-8000-000000000002}'),
@@ -54,6 +53,11 @@ async fn a_cycle_or_a_forward_reference_is_refused_and_nothing_of_its_statement_
             "{sql}"
         );
     }
+    let itself = format!(
+        "INSERT INTO tasks (action, parent_task_id, task_id, \"after\")
+         SELECT 'work', '{root}', id, ARRAY[id] FROM task_uuidv7() AS id"
+    );
+    assert_eq!(database.refusal(&itself).await, ("23514".to_owned(), "after_names_others".to_owned()));
     assert_eq!(database.value::<i64>("SELECT count(*) FROM tasks").await, 1);
     database.add(&mut names, &["a < root", "b < root after a"]).await.unwrap();
 }

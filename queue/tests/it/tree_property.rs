@@ -9,20 +9,13 @@ use longshore_queue::{
 use uuid::Uuid;
 
 use crate::support::actor::{back, named};
+use crate::support::tree_rules::{Row, Said, check, rows};
 use crate::support::trees::Player;
 use crate::support::{Database, database};
 use ResultStatus::{Failure, Incomplete, PartialSuccess, Success};
 
 /// Tasks of a world: enough for every rule to meet every other, few enough to be stepped in seconds.
 const TASKS_MAX: usize = 60;
-
-/// What a task's executor said last.
-#[derive(Debug, Clone)]
-struct Said {
-    result: TaskResult,
-    /// Whether the results of its subtasks are collected: surely, surely not, or nobody can tell.
-    bubbles: Option<bool>,
-}
 
 struct World {
     database: Database,
@@ -32,32 +25,6 @@ struct World {
     said: BTreeMap<Uuid, Said>,
     inserted: usize,
 }
-
-#[derive(Debug, sqlx::FromRow)]
-struct Row {
-    task_id: Uuid,
-    parent_task_id: Option<Uuid>,
-    predecessors: Vec<Uuid>,
-    status: String,
-    result_status: String,
-    reason: Option<String>,
-    retry: i16,
-    policy: Option<String>,
-    has_run: bool,
-    successes: Vec<String>,
-    failures: Vec<String>,
-    ends_after_subtasks: bool,
-    rests: bool,
-}
-
-const ROWS: &str = "SELECT task_id, parent_task_id, coalesce(\"after\", '{}')::uuid[] AS predecessors, status::text AS status,
-        result_status::text AS result_status, result_reason AS reason, retry, on_subtask_failure::text AS policy,
-        started_at IS NOT NULL AS has_run, coalesce(result_successes, '{}') AS successes,
-        coalesce(result_failures, '{}') AS failures,
-        NOT EXISTS (SELECT FROM tasks AS sub WHERE sub.parent_task_id = tasks.task_id AND sub.finished_at > tasks.finished_at)
-            AS ends_after_subtasks,
-        num_nonnulls(waits_for, own_result) = 0 AS rests
-    FROM tasks ORDER BY task_id";
 
 impl World {
     async fn new(seed: u64) -> Self {
@@ -71,7 +38,7 @@ impl World {
     }
 
     async fn rows(&self) -> Vec<Row> {
-        sqlx::query_as(ROWS).fetch_all(&mut self.database.conn().await).await.unwrap()
+        rows(&self.database).await
     }
 
     /// Inserts a few tasks with one statement: below this one if it may have any, and below each other.
@@ -236,77 +203,6 @@ impl World {
         }
         panic!("does not end: {:#?}", self.rows().await);
     }
-}
-
-/// The result of a task that collects those of its subtasks: the rules, written down once more.
-fn expected(said: &TaskResult, retry: i16, subtasks: &[&Row]) -> (String, BTreeSet<String>, BTreeSet<String>) {
-    let mut status = if subtasks.is_empty() { Success } else { Incomplete };
-    let succeed = |status| if matches!(status, Failure | PartialSuccess) { PartialSuccess } else { Success };
-    let fail = |status| if matches!(status, Success | PartialSuccess) { PartialSuccess } else { Failure };
-    let (mut successes, mut failures) =
-        (BTreeSet::from_iter(said.successes.clone()), BTreeSet::from_iter(said.failures.clone()));
-    let mut counted = false;
-    for subtask in subtasks {
-        let counts = retry == 0 || subtask.retry == retry;
-        if ["success", "partial_success"].contains(&subtask.result_status.as_str()) {
-            status = succeed(status);
-            counted = true;
-        }
-        if counts && ["failure", "partial_success"].contains(&subtask.result_status.as_str()) {
-            status = fail(status);
-            counted = true;
-        }
-        successes.extend(subtask.successes.iter().cloned());
-        if counts {
-            failures.extend(subtask.failures.iter().cloned());
-        }
-    }
-    let status = match (said.status, counted) {
-        (Success, false) => Success,
-        (Success | Incomplete, _) => status,
-        (Failure, true) => fail(status),
-        (Failure, false) => Failure,
-        (PartialSuccess, _) => PartialSuccess,
-    };
-    (status.to_string(), successes, failures)
-}
-
-/// What holds of every world at its end.
-fn check(rows: &[Row], said: &BTreeMap<Uuid, Said>) {
-    let by_id: BTreeMap<Uuid, &Row> = rows.iter().map(|row| (row.task_id, row)).collect();
-    for row in rows {
-        assert!(row.ends_after_subtasks, "{row:?} ended before its subtasks");
-        if row.reason.as_deref() == Some("predecessor_failed") {
-            let failed = row
-                .predecessors
-                .iter()
-                .any(|id| !["success", "partial_success"].contains(&by_id[id].result_status.as_str()));
-            assert!(failed, "{row:?} was ended for nothing");
-        }
-        if row.status == "terminated" {
-            assert_eq!(row.result_status, "failure", "{row:?}");
-            continue;
-        }
-        assert!(row.has_run, "{row:?} is complete and has not run");
-        let said = &said[&row.task_id];
-        let subtasks: Vec<&Row> = rows.iter().filter(|sub| sub.parent_task_id == Some(row.task_id)).collect();
-        let found = (
-            row.result_status.clone(),
-            BTreeSet::from_iter(row.successes.clone()),
-            BTreeSet::from_iter(row.failures.clone()),
-        );
-        let own = expected_alone(&said.result);
-        let all = expected(&said.result, row.retry, &subtasks);
-        match said.bubbles {
-            Some(true) => assert_eq!(found, all, "{row:?} {said:?} {subtasks:#?}"),
-            Some(false) => assert_eq!(found, own, "{row:?} {said:?}"),
-            None => assert!(found == all || found == own, "{row:?} {said:?} {subtasks:#?}"),
-        }
-    }
-}
-
-fn expected_alone(said: &TaskResult) -> (String, BTreeSet<String>, BTreeSet<String>) {
-    (said.status.to_string(), BTreeSet::from_iter(said.successes.clone()), BTreeSet::from_iter(said.failures.clone()))
 }
 
 #[tokio::test]

@@ -138,9 +138,24 @@ async fn a_retry_without_failures_ends_the_task() {
     let (database, mut player) = ended_with(&[good], 0).await;
     retry_failed(&mut player, Some(2)).await;
     assert_eq!(database.value::<String>(ROOT).await, "complete success {a} - retry 0");
-    // a failure that names nothing leaves nothing to do once more
-    let bad = ("a", "work", 0, Failure, &[][..], &[][..]);
-    let (database, mut player) = ended_with(&[bad], 0).await;
-    retry_failed(&mut player, None).await;
-    assert_eq!(database.value::<String>(ROOT).await, "complete failure - - retry 0");
+}
+
+#[tokio::test]
+async fn a_subtask_that_failed_without_a_name_is_a_failure_to_retry_but_adds_no_name() {
+    let good = ("a", "work", 0, Success, &["a"][..], &[][..]);
+    let crashed = ("b", "work", 0, Failure, &[][..], &[][..]);
+    let (database, mut player) = ended_with(&[good, crashed], 0).await;
+    retry_failed(&mut player, Some(1)).await;
+    assert_eq!(database.value::<String>(ROOT).await, "queued success {a} - retry 1 retry_failed");
+    // the crash belongs to the sequence before: nothing is left to do once more
+    player.claim().await;
+    retry_failed(&mut player, Some(1)).await;
+    assert_eq!(database.value::<String>(ROOT).await, "complete success {a} - retry 1");
+    let (database, mut player) = ended_with(&[crashed], 1).await;
+    retry_failed(&mut player, Some(1)).await;
+    assert_eq!(database.value::<String>(ROOT).await, "complete incomplete - - retry 1", "of another sequence");
+    let again = ("c", "work", 1, Failure, &[][..], &[][..]);
+    let (database, mut player) = ended_with(&[crashed, again], 1).await;
+    retry_failed(&mut player, Some(1)).await;
+    assert_eq!(database.value::<String>(ROOT).await, "complete failure - - retry 1 max_retries_reached");
 }

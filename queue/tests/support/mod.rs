@@ -11,6 +11,7 @@ pub mod actor;
 pub mod counting;
 pub mod explain;
 pub mod roles;
+pub mod tree_rules;
 pub mod trees;
 
 use std::sync::atomic::{AtomicU32, Ordering};

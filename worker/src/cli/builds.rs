@@ -10,7 +10,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::database::{Database, ask};
-use super::{NOT_FOUND, block_on, table};
+use super::exit::Exit;
+use super::{block_on, table};
 
 /// Shows build data: what tasks found out about nodes, the newest first.
 ///
@@ -75,9 +76,9 @@ impl Builds {
         io::stdout().write_all(text.as_bytes())?;
         if found.is_empty() && (which.node.is_some() || which.task.is_some()) {
             eprintln!("longshore: there is no build data of that");
-            return Ok(ExitCode::from(NOT_FOUND));
+            return Ok(Exit::NotFound.into());
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(Exit::Done.into())
     }
 }
 

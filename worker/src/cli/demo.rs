@@ -40,6 +40,7 @@ use self::report::Findings;
 use self::workers::Workers;
 use super::block_on;
 use super::dev::DATABASE;
+use super::exit::Exit;
 
 /// How long anything here may take to happen: far beyond what it takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -78,7 +79,7 @@ impl Demo {
                 interrupted = interrupt() => { interrupted?; bail!("interrupted") }
             }
         })?;
-        Ok(if report::print(&plan, &findings) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if report::print(&plan, &findings) { Exit::Done } else { Exit::Failed }.into())
     }
 }
 

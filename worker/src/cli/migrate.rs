@@ -8,6 +8,7 @@ use longshore_queue::{migrate, newest_version, pending_sql};
 
 use super::block_on;
 use super::database::Database;
+use super::exit::Exit;
 
 /// Applies what the database's schema lacks; any number of programs may do so at once.
 ///
@@ -27,7 +28,7 @@ impl Migrate {
         if self.dry_run {
             let script = block_on(async { Ok(pending_sql(&connect).await?) })?;
             io::stdout().write_all(script.as_bytes())?;
-            return Ok(ExitCode::SUCCESS);
+            return Ok(Exit::Done.into());
         }
         let applied = block_on(async { Ok(migrate(&connect).await?) })?;
         for version in &applied {
@@ -36,6 +37,6 @@ impl Migrate {
         if applied.is_empty() {
             println!("schema {}: at version {}, nothing to apply", connect.schema(), newest_version());
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(Exit::Done.into())
     }
 }

@@ -1,12 +1,12 @@
 //! The commands, one file each: a struct of what the command line gives, and `run`.
 //!
-//! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 what was named is not there, 64 bad configuration; a worker that has
-//! not finished everything ends with those of [`longshore_worker::Ended`].
+//! They end with the codes of [`exit`].
 
 mod builds;
 mod database;
 mod demo;
 mod dev;
+mod exit;
 mod migrate;
 mod schedules;
 mod tasks;
@@ -20,14 +20,10 @@ use longshore_worker::StartError;
 use longshore_worker::config::ConfigError;
 use tracing_subscriber::EnvFilter;
 
+use exit::{BadInput, Exit};
+
 /// What is logged unless RUST_LOG says otherwise; the name is the beginning of all our crates' names.
 const LOG_DEFAULT: &str = "warn,longshore=info";
-
-/// The exit code of a bad configuration: EX_USAGE of sysexits.h, which leaves 2 to the command line itself.
-const BAD_CONFIGURATION: u8 = 64;
-
-/// The exit code where what was named is not there.
-const NOT_FOUND: u8 = 3;
 
 #[derive(Debug, Parser)]
 #[command(name = "longshore", version, about = "A durable task queue and worker on Postgres")]
@@ -53,7 +49,7 @@ impl Command {
     /// Runs the command to its end.
     ///
     /// # Errors
-    /// To be told to people by [`told`], and to the parent process by [`exit_code`].
+    /// To be told to people by [`told`], and to the parent process by [`exit_of`].
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Migrate(migrate) => migrate.run(),
@@ -95,10 +91,15 @@ pub(crate) fn told(error: &anyhow::Error) -> String {
     })
 }
 
-/// 64 for a bad configuration, else 1.
-pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
-    let is_configuration = error.is::<ConfigError>() || matches!(error.downcast_ref(), Some(StartError::Config(_)));
-    if is_configuration { ExitCode::from(BAD_CONFIGURATION) } else { ExitCode::FAILURE }
+/// How a command ends that ended with this error.
+pub(crate) fn exit_of(error: &anyhow::Error) -> Exit {
+    if error.is::<BadInput>() {
+        Exit::Usage
+    } else if error.is::<ConfigError>() || matches!(error.downcast_ref(), Some(StartError::Config(_))) {
+        Exit::BadConfiguration
+    } else {
+        Exit::Failed
+    }
 }
 
 /// Rows in columns as wide as their widest entry; nothing but the head where there are none.
@@ -137,12 +138,12 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_configuration_exits_64_and_all_else_1() {
+    fn a_bad_configuration_exits_64_bad_input_2_and_all_else_1() {
         let bad = || ConfigError::new("file", "is empty");
-        let code = |error: anyhow::Error| format!("{:?}", exit_code(&error));
-        let sixty_four = format!("{:?}", ExitCode::from(64));
-        assert_eq!(code(bad().into()), sixty_four);
-        assert_eq!(code(StartError::from(bad()).into()), sixty_four);
-        assert_eq!(code(anyhow::anyhow!("else")), format!("{:?}", ExitCode::FAILURE));
+        let code = |error: anyhow::Error| exit_of(&error).code();
+        assert_eq!(code(bad().into()), 64);
+        assert_eq!(code(StartError::from(bad()).into()), 64);
+        assert_eq!(code(BadInput("no JSON".to_owned()).into()), 2);
+        assert_eq!(code(anyhow::anyhow!("else")), 1);
     }
 }

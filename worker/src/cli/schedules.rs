@@ -9,7 +9,8 @@ use longshore_queue::{Schedule, pause_schedule, run_schedule, schedules};
 use serde_json::json;
 
 use super::database::{Database, ask};
-use super::{NOT_FOUND, block_on, table};
+use super::exit::Exit;
+use super::{block_on, table};
 
 /// Shows schedules, pauses them, lets them go on, runs one now; they are written by SQL, as rows of `schedules`.
 ///
@@ -54,12 +55,12 @@ impl Schedules {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         block_on(async {
             let mut session = self.database.session().await?;
-            let code = match &self.action {
+            let exit = match &self.action {
                 Action::List { json } => {
                     let found = ask!(session, db => schedules(db));
                     let text = if *json { format!("{:#}\n", json!(found)) } else { listed(&found) };
                     io::stdout().write_all(text.as_bytes())?;
-                    ExitCode::SUCCESS
+                    Exit::Done
                 }
                 Action::Pause { name } => done(ask!(session, db => pause_schedule(db, name, true)), name),
                 Action::Resume { name } => done(ask!(session, db => pause_schedule(db, name, false)), name),
@@ -72,28 +73,28 @@ impl Schedules {
                             println!("{task_id}");
                         }
                         if run.task_id.is_some() {
-                            ExitCode::SUCCESS
+                            Exit::Done
                         } else {
                             eprintln!(
                                 "longshore: schedule {name:?}: a task of it is open, and its overlap policy is skip"
                             );
-                            ExitCode::FAILURE
+                            Exit::Failed
                         }
                     }
                 },
             };
             session.close().await;
-            Ok(code)
+            Ok(exit.into())
         })
     }
 }
 
-fn done(found: bool, name: &str) -> ExitCode {
+fn done(found: bool, name: &str) -> Exit {
     if found {
-        return ExitCode::SUCCESS;
+        return Exit::Done;
     }
     eprintln!("longshore: there is no schedule {name:?}");
-    ExitCode::from(NOT_FOUND)
+    Exit::NotFound
 }
 
 fn listed(schedules: &[Schedule]) -> String {

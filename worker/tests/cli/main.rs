@@ -7,6 +7,8 @@ mod dev;
 mod migrate;
 mod schedules;
 mod tasks;
+mod tasks_list;
+mod tasks_run;
 mod worker;
 
 use std::fs;

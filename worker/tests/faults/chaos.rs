@@ -1,7 +1,9 @@
-//! Producers, workers and faults at random, for a bounded time, and the judge afterwards.
+//! Producers, schedules, workers and faults at random, for a bounded time, and the judge afterwards.
 //!
-//! `LONGSHORE_CHAOS_SEED` repeats the choices of a run (its timing is the machine's), `LONGSHORE_CHAOS_SECONDS` makes it
-//! longer.
+//! A run alone, for an hour: `LONGSHORE_CHAOS_SECONDS=3600 cargo test -p longshore-worker --test faults -- chaos`.
+//!
+//! - `LONGSHORE_CHAOS_SECONDS`: how long faults are thrown, 25 where it is not set.
+//! - `LONGSHORE_CHAOS_SEED`: repeats the choices of the run that printed it; its timing is the machine's.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,15 +12,12 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use longshore_postgres::{Server, Signal};
-use longshore_queue::{NewTask, insert_many};
-use serde_json::json;
-use sqlx::{Connection, PgConnection};
-use uuid::Uuid;
 
 use crate::outage::restarted;
+use crate::produce::{SCHEDULES, produce};
 use crate::proxy::{Cut, Proxy, Statement, Weather};
 use crate::rig::{Process, Rig, Setup, eventually, own_server};
-use crate::support::{Database, PATIENCE};
+use crate::support::PATIENCE;
 
 /// How long faults are thrown where nothing else is said.
 const SECONDS: u64 = 25;
@@ -37,6 +36,8 @@ enum Fault {
     Kill,
     Stop,
     Terminate,
+    KillLeader,
+    StopLeader,
     Postmaster,
     Cut,
     Away,
@@ -45,8 +46,18 @@ enum Fault {
 }
 
 impl Fault {
-    const ALL: [Self; 8] =
-        [Self::Kill, Self::Stop, Self::Terminate, Self::Postmaster, Self::Cut, Self::Away, Self::HalfOpen, Self::Slow];
+    const ALL: [Self; 10] = [
+        Self::Kill,
+        Self::Stop,
+        Self::Terminate,
+        Self::KillLeader,
+        Self::StopLeader,
+        Self::Postmaster,
+        Self::Cut,
+        Self::Away,
+        Self::HalfOpen,
+        Self::Slow,
+    ];
 }
 
 /// How long a run may take in all.
@@ -93,6 +104,7 @@ pub(crate) async fn faults_at_random_lose_nothing_and_double_nothing() {
     for worker in &chaos.workers {
         worker.works().await;
     }
+    chaos.rig.database.run(SCHEDULES).await;
     let stop = Arc::new(AtomicBool::new(false));
     let producers: Vec<_> = (0..3)
         .map(|_| tokio::spawn(produce(chaos.rig.database.clone(), chaos.random.fork(), Arc::clone(&stop))))
@@ -103,7 +115,7 @@ pub(crate) async fn faults_at_random_lose_nothing_and_double_nothing() {
     let mut first = Fault::ALL;
     chaos.random.shuffle(&mut first);
     let mut next = first.into_iter();
-    while began.elapsed() < duration() {
+    while next.len() > 0 || began.elapsed() < duration() {
         let fault = next.next().unwrap_or_else(|| Fault::ALL[chaos.random.usize(..Fault::ALL.len())]);
         chaos.throw(fault).await;
     }
@@ -114,49 +126,10 @@ pub(crate) async fn faults_at_random_lose_nothing_and_double_nothing() {
     }
     chaos.calm().await;
     chaos.rig.judge(&acknowledged).await;
+    chaos.rig.judge_trees().await;
+    chaos.rig.judge_schedules().await;
     chaos.nothing_is_left().await;
     chaos.report(acknowledged.len()).await;
-}
-
-/// Inserts tasks of many kinds, and now and then ends one.
-async fn produce(database: Database, mut random: Rng, stop: Arc<AtomicBool>) -> Vec<Uuid> {
-    let mut acknowledged: Vec<Uuid> = Vec::new();
-    let mut session: Option<PgConnection> = None;
-    while !stop.load(Ordering::Relaxed) {
-        tokio::time::sleep(Duration::from_millis(random.u64(20..120))).await;
-        let Some(mut open) = (match session.take() {
-            Some(open) => Some(open),
-            None => PgConnection::connect(&database.url).await.ok(),
-        }) else {
-            continue;
-        };
-        let some: Vec<NewTask> = (0..random.usize(1..8)).map(|_| task(&mut random)).collect();
-        // an error leaves it open whether the tasks are there: such ones are not acknowledged
-        let Ok(ids) = insert_many(&mut open, &some).await else { continue };
-        acknowledged.extend(ids);
-        if random.u8(..10) == 0 {
-            let victim = acknowledged[random.usize(..acknowledged.len())];
-            if longshore_queue::terminate(&mut open, victim, None).await.is_err() {
-                continue;
-            }
-        }
-        session = Some(open);
-    }
-    acknowledged
-}
-
-fn task(random: &mut Rng) -> NewTask {
-    let action = ["noop", "work", "work", "work", "shell"][random.usize(..5)];
-    // mostly short, some long enough to outlive their worker; some fail first, some are slow to stop
-    let ms = if random.u8(..40) == 0 { random.u64(1000..6000) } else { random.u64(..150) };
-    let payload = json!({
-        "ms": ms,
-        "say": random.u32(..4),
-        "good_attempt": if random.u8(..5) == 0 { 2 } else { 1 },
-        "deaf_ms": if random.u8(..10) == 0 { 1500 } else { 0 },
-        "echo": random.bool(),
-    });
-    NewTask { priority: Some(random.i16(0..10)), max_attempts: Some(1000), ..NewTask::new(action).payload(payload) }
 }
 
 impl Chaos {
@@ -174,13 +147,16 @@ impl Chaos {
 
     async fn throw(&mut self, fault: Fault) {
         *self.done.entry(fault).or_default() += 1;
-        let one = self.random.usize(..self.workers.len());
+        let one = match fault {
+            Fault::KillLeader | Fault::StopLeader => self.leader().await,
+            _ => self.random.usize(..self.workers.len()),
+        };
         match fault {
-            Fault::Kill => {
+            Fault::Kill | Fault::KillLeader => {
                 self.workers[one].kill();
                 self.workers[one] = self.worker(NAMES[one]);
             }
-            Fault::Stop => {
+            Fault::Stop | Fault::StopLeader => {
                 self.workers[one].signal(Signal::STOP);
                 tokio::time::sleep(STOPPED).await;
                 self.workers[one].signal(Signal::CONT);
@@ -196,7 +172,7 @@ impl Chaos {
                 self.server = Some(restarted(server).await);
             }
             Fault::Cut => {
-                for statement in [Statement::Claim, Statement::Complete, Statement::Record, Statement::Requeue] {
+                for statement in Statement::ALL {
                     let mut cuts = Cut::ALL;
                     self.random.shuffle(&mut cuts);
                     self.proxy.strike(statement, cuts);
@@ -220,9 +196,21 @@ impl Chaos {
         tokio::time::sleep(Duration::from_millis(self.random.u64(100..900))).await;
     }
 
+    /// Which worker is the active instance, or was it last.
+    async fn leader(&self) -> usize {
+        let name: Option<String> = self
+            .rig
+            .database
+            .value("SELECT (SELECT workers.name FROM active_instance JOIN workers ON worker_id = identity)")
+            .await;
+        NAMES.iter().position(|known| name.as_deref() == Some(known)).unwrap_or(0)
+    }
+
     /// No more faults; a worker that has given up would not come back by itself.
     async fn calm(&mut self) {
         self.proxy.clear();
+        // each tick until here counts, and none comes after all has ended
+        self.rig.database.run("UPDATE schedules SET paused = true").await;
         for (worker, name) in self.workers.iter_mut().zip(NAMES) {
             assert!(worker.is_running(), "worker {name} ended by itself");
         }
@@ -254,20 +242,38 @@ impl Chaos {
         let retries = count("SELECT count(*) FROM history WHERE before = 'running' AND after = 'queued'").await;
         let terminated = count("SELECT count(*) FROM tasks WHERE status = 'terminated'").await;
         let (lost, begun) = (self.rig.tallied("stop:Lost").len(), self.rig.tallied("begin").len());
-        let struck: u64 = [Statement::Claim, Statement::Complete, Statement::Record, Statement::Requeue]
-            .into_iter()
-            .flat_map(|statement| Cut::ALL.map(|cut| self.proxy.struck(statement, cut)))
-            .sum();
+        let struck = |statement| Cut::ALL.map(|cut| self.proxy.struck(statement, cut)).iter().sum::<u64>();
+        let cuts = Statement::ALL.map(|statement| (statement, struck(statement)));
+        let suspensions = count("SELECT count(*) FROM history WHERE before = 'running' AND after = 'requested'").await;
+        let failed = count("SELECT count(*) FROM tasks WHERE result_reason = 'predecessor_failed'").await;
+        let bubbled = count(
+            "SELECT count(*) FROM tasks WHERE status = 'complete' AND has_subtasks AND result_status <> 'success'",
+        )
+        .await;
+        let ended_trees = count("SELECT count(*) FROM tasks WHERE status = 'terminated' AND has_subtasks").await;
+        let fired = count("SELECT count(*) FROM schedule_ticks WHERE outcome = 'fired'").await;
+        let skipped = count("SELECT count(*) FROM schedule_ticks WHERE outcome = 'skipped'").await;
+        let replaced = count("SELECT count(*) FROM tasks WHERE terminated_by = 'schedule replace'").await;
+        let epochs = count("SELECT epoch FROM active_instance").await;
+        println!(
+            "chaos: {suspensions} times a task waited for its subtasks, {failed} ended for a predecessor, {bubbled} \
+             parents took failures, {ended_trees} parents terminated; {fired} ticks fired, {skipped} skipped, \
+             {replaced} tasks replaced, {epochs} terms of leaders"
+        );
         println!(
             "chaos: {acknowledged} tasks, {begun} executions, {retries} times back to the queue, {rescues} of \
              them by rescue, {lost} executors told \
-             that they lost, {terminated} terminated; {struck} cuts; faults {:?}",
+             that they lost, {terminated} terminated; cuts {cuts:?}; faults {:?}",
             self.done
         );
         for fault in Fault::ALL {
             assert!(self.done.get(&fault).is_some_and(|times| *times > 0), "{fault:?} never came");
         }
-        assert!(acknowledged > 100 && begun > 100 && retries > 0 && struck > 0);
+        assert!(acknowledged > 100 && begun > 100 && retries > 0);
+        assert!(cuts.iter().all(|(_, cuts)| *cuts > 0), "a statement was never cut");
         assert!(rescues > 0, "no task was rescued: the faults did not bite");
+        assert!(suspensions > 0 && failed > 0 && bubbled > 0 && ended_trees > 0, "trees met nothing");
+        assert!(fired > 20 && skipped > 0 && replaced > 0, "schedules met nothing");
+        assert!(epochs >= 3, "the leader never changed");
     }
 }

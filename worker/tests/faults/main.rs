@@ -2,13 +2,15 @@
 //!
 //! `rig` starts a worker process on a database of a story's own, `program` is the process that has executors in Rust,
 //! `tally` is what its executors wrote down, `proxy` stands between a worker and its database and breaks connections at
-//! a statement of choice, `audit` judges the database afterwards. Everything else is stories, one module a theme.
+//! a statement of choice, `audit` and `audit_trees` judge the database
+//! afterwards. Everything else is stories, one module a theme.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 #[path = "../../../queue/tests/support/mod.rs"]
 mod support;
 
 mod audit;
+mod audit_trees;
 mod build_data;
 mod chaos;
 mod cuts;
@@ -21,6 +23,7 @@ mod notices;
 mod outage;
 mod pooler;
 mod poor;
+mod produce;
 mod program;
 mod proxy;
 mod rig;

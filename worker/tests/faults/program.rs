@@ -5,10 +5,11 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::Duration;
 
-use longshore_queue::{Bubble, NewBuildData, NewTask, Outcome, ResultMessage, TaskResult, Wait};
+use longshore_queue::{Bubble, NewBuildData, NewTask, Outcome, ResultMessage, ResultStatus, TaskResult, Wait};
 use longshore_worker::config::Config;
 use longshore_worker::{Context, Execution, Executor, Stop, Worker, metrics};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::tally::Pen;
 
@@ -57,7 +58,7 @@ struct Work(Arc<Pen>);
 
 #[derive(Deserialize)]
 #[serde(default)]
-struct Told {
+pub(crate) struct Told {
     /// How long.
     ms: u64,
     /// How many messages.
@@ -68,11 +69,41 @@ struct Told {
     deaf_ms: u64,
     /// Ends with its payload as output.
     echo: bool,
+    /// How well it ends then.
+    result: ResultStatus,
+    successes: Vec<String>,
+    failures: Vec<String>,
+    /// Collects the results of its subtasks.
+    bubble: bool,
 }
 
 impl Default for Told {
     fn default() -> Self {
-        Self { ms: 0, say: 0, good_attempt: 1, deaf_ms: 0, echo: false }
+        Self {
+            ms: 0,
+            say: 0,
+            good_attempt: 1,
+            deaf_ms: 0,
+            echo: false,
+            result: ResultStatus::Success,
+            successes: Vec::new(),
+            failures: Vec::new(),
+            bubble: false,
+        }
+    }
+}
+
+impl Told {
+    /// What a good attempt ends with.
+    pub(crate) fn result(self, echo: Option<Box<RawValue>>) -> TaskResult {
+        TaskResult {
+            status: self.result,
+            successes: self.successes,
+            failures: self.failures,
+            bubble: self.bubble.then(Bubble::default),
+            output: echo,
+            ..TaskResult::default()
+        }
     }
 }
 
@@ -99,8 +130,8 @@ impl Executor for Work {
             }
             match () {
                 () if task.attempt < told.good_attempt => Outcome::retry("told", "told to fail"),
-                () if told.echo => Outcome::success_with(task.payload.clone()),
-                () => Outcome::success(),
+                () if told.echo => Outcome::Ended(told.result(Some(task.payload.clone()))),
+                () => Outcome::Ended(told.result(None)),
             }
         })
     }

@@ -20,14 +20,23 @@ pub(crate) enum Statement {
     Complete,
     Record,
     Requeue,
+    SettleTree,
+    InsertSubtasks,
+    Tick,
 }
 
 impl Statement {
-    const TEXTS: [(Self, &'static str); 4] = [
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Claim, Self::Complete, Self::Record, Self::Requeue, Self::SettleTree, Self::InsertSubtasks, Self::Tick];
+
+    const TEXTS: [(Self, &'static str); 7] = [
         (Self::Claim, include_str!("../../../queue/src/sql/claim.sql")),
         (Self::Complete, include_str!("../../../queue/src/sql/complete.sql")),
         (Self::Record, include_str!("../../../queue/src/sql/record.sql")),
         (Self::Requeue, include_str!("../../../queue/src/sql/requeue.sql")),
+        (Self::SettleTree, include_str!("../../../queue/src/sql/settle_tree.sql")),
+        (Self::InsertSubtasks, include_str!("../../../queue/src/sql/insert_subtasks.sql")),
+        (Self::Tick, include_str!("../../../queue/src/sql/tick.sql")),
     ];
 
     fn of(text: &str) -> Option<Self> {

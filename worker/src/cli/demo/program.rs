@@ -8,6 +8,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
+use crate::cli::exit::Exit;
+
 /// Names the worker to the program; names that begin with LONGSHORE_ are the executor's.
 pub(super) const WORKER_VARIABLE: &str = "DEMO_WORKER";
 
@@ -46,11 +48,11 @@ impl Program {
         match (self.deed, attempt) {
             (Deed::FailOnce, 1) | (Deed::Fail, _) => {
                 eprintln!("as planned");
-                return Ok(ExitCode::FAILURE);
+                return Ok(Exit::Failed.into());
             }
             (Deed::HoldOnce, 1) => thread::sleep(HOLD),
             _ => {}
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(Exit::Done.into())
     }
 }

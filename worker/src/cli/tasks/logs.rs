@@ -12,7 +12,9 @@ use longshore_queue::{
 use serde_json::json;
 use uuid::Uuid;
 
-use super::super::database::ask;
+use super::not_found;
+use crate::cli::database::ask;
+use crate::cli::exit::Exit;
 
 /// Messages read by one statement.
 const PAGE: i32 = 1000;
@@ -29,6 +31,7 @@ const SHARE: u32 = 10;
 /// How often a follower announces itself: twice within the time for which it counts.
 const ANNOUNCE: Duration = Duration::from_secs(12);
 
+/// Prints a task's messages, in order, or with --tree those of all tasks below it as well
 #[derive(Debug, Args)]
 pub(super) struct Logs {
     /// Which task
@@ -48,17 +51,16 @@ pub(super) struct Logs {
 }
 
 impl Logs {
-    /// Prints messages; false when there is no such task.
-    pub(super) async fn print(self, session: &mut Session, connect: &Connect) -> anyhow::Result<bool> {
+    pub(super) async fn run(self, session: &mut Session, connect: &Connect) -> anyhow::Result<Exit> {
         let mut ears = if self.follow { Some(Ears::open(session, connect).await) } else { None };
         let mut position = Position { after: self.after, tree: TreeCursor::default() };
         loop {
             let began = Instant::now();
             // read first: what an ended task said is there when its end is
-            let Some(state) = ask!(session, db => read(db, self.task)) else { return Ok(false) };
+            let Some(state) = ask!(session, db => read(db, self.task)) else { return Ok(not_found(self.task)) };
             let has_ended = Status::parse(&state.status).is_none_or(Status::has_ended);
             while self.page(session, &mut position).await? {}
-            let Some(ears) = ears.as_mut().filter(|_| !has_ended) else { return Ok(true) };
+            let Some(ears) = ears.as_mut().filter(|_| !has_ended) else { return Ok(Exit::Done) };
             tokio::time::sleep(PAUSE_MIN.max(began.elapsed() * (SHARE - 1))).await;
             ears.wait(session).await?;
         }

@@ -1,0 +1,70 @@
+//! Doing something to many tasks: those named, or all that a filter finds, once that was confirmed.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use clap::Args;
+use longshore_queue::{ResultStatus, Session, Status};
+use uuid::Uuid;
+
+use super::filter::Filters;
+use crate::cli::exit::BadInput;
+
+/// The most that one command does something to: their ids are held in memory. Whoever means more runs it again.
+const BULK_MAX: i32 = 100_000;
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").args(["tasks"]).conflicts_with("filter"))]
+pub(super) struct Bulk {
+    /// Which tasks; else all that the filters find
+    #[arg(value_name = "TASK")]
+    tasks: Vec<Uuid>,
+    #[command(flatten)]
+    filters: Filters,
+    /// Does not ask before it does something to what the filters find
+    #[arg(long, short)]
+    yes: bool,
+}
+
+impl Bulk {
+    /// The ids meant, the newest first where a filter found them; none when whoever was asked said no. A filter finds
+    /// only tasks in one of these states and with one of these results; a task named is meant whatever its state.
+    ///
+    /// # Errors
+    /// [`BadInput`] when nothing is named, or nobody is there to be asked.
+    pub(super) async fn tasks(
+        mut self,
+        session: &mut Session,
+        verb: &str,
+        statuses: &[Status],
+        results: &[ResultStatus],
+    ) -> anyhow::Result<Vec<Uuid>> {
+        if !self.tasks.is_empty() {
+            return Ok(self.tasks);
+        }
+        if self.filters.is_empty() {
+            return Err(BadInput(format!("name the tasks to {verb}, or say by --queue and the like which")).into());
+        }
+        let found = match self.filters.narrow(statuses, results) {
+            true => self.filters.find(session, Uuid::max(), BULK_MAX).await?,
+            false => Vec::new(),
+        };
+        let more = if found.len() as i32 == BULK_MAX { " (the newest; run it again for the rest)" } else { "" };
+        eprintln!("longshore: {} tasks to {verb}{more}", found.len());
+        if found.is_empty() || self.yes {
+            return Ok(found);
+        }
+        if !io::stdin().is_terminal() {
+            return Err(BadInput(format!("there is no terminal to ask at: say --yes to {verb} them")).into());
+        }
+        Ok(if confirmed(verb)? { found } else { Vec::new() })
+    }
+}
+
+/// Asks, and takes nothing but a yes for one.
+fn confirmed(verb: &str) -> io::Result<bool> {
+    eprint!("{verb} them? [y/N] ");
+    io::stderr().flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
