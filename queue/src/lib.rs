@@ -63,7 +63,7 @@ pub use read::{
     Depth, Fleet, Holder, RecordedMessage, TableHealth, TaskState, TreeCursor, TreeMessage, depths, fleet, follow_log,
     holder, messages, oldest_snapshot, read, table_health, tree_messages,
 };
-pub use record::{LastMessage, NumberedMessage, last_messages, record};
+pub use record::{LastMessage, NumberedMessage, last_messages, record, record_designs};
 pub use rescue::{Rescued, rescue};
 pub use retry::retry_task;
 pub use schedule::{

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use longshore_queue::{NewBuildData, NewTask, Outcome, ResultMessage, Task};
@@ -17,6 +17,7 @@ use uuid::Uuid;
 use self::asked::Asked;
 pub(crate) use self::asked::{Ask, Wanted};
 pub use self::asked::{BuildDataRefused, SUBTASKS_MAX, SubtasksRefused};
+use crate::design::resolve::{ContentHash, Resolved};
 
 /// A future that an executor returns.
 pub type Execution<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
@@ -69,6 +70,9 @@ pub struct Context {
     messages: Mutex<Messages>,
     said: UnboundedSender<Uuid>,
     asked: Mutex<Asked>,
+    design: OnceLock<Resolved>,
+    /// The hash of the design, until it is taken to be recorded.
+    unrecorded: Mutex<Option<ContentHash>>,
 }
 
 /// Messages said and not yet recorded.
@@ -129,6 +133,8 @@ impl Context {
             messages: Mutex::default(),
             said,
             asked: Mutex::default(),
+            design: OnceLock::new(),
+            unrecorded: Mutex::default(),
         }
     }
 
@@ -140,6 +146,27 @@ impl Context {
     /// How long this attempt may take, from its start; then it is asked to stop.
     pub fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// The design that the task names, where its action wants it (`design` in the action's configuration).
+    pub fn design(&self) -> Option<&Resolved> {
+        self.design.get()
+    }
+
+    /// Hands the design over, before the executor starts; a second one is passed over. For whoever runs an executor: the
+    /// worker, or a test of one.
+    pub fn set_design(&self, design: Resolved) {
+        let hash = design.content_hash();
+        if self.design.set(design).is_ok() {
+            *self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner) = Some(hash);
+            // nobody receives only when the worker is gone
+            self.said.send(self.task.task_id).ok();
+        }
+    }
+
+    /// Takes the hash of a design that is not recorded yet.
+    pub(crate) fn take_design_hash(&self) -> Option<ContentHash> {
+        self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Appends to the task's log, in order. Does not wait; what comes faster than it can be recorded is dropped, and

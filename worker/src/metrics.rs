@@ -6,6 +6,8 @@ use longshore_queue::Error;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
+use crate::design::resolve::Class;
+
 const QUEUE_WAIT: &str = "longshore_queue_wait_seconds";
 const EXECUTION: &str = "longshore_task_execution_seconds";
 const ATTEMPTS: &str = "longshore_task_attempts";
@@ -45,7 +47,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
 }
 
 /// Every metric, its type and what it says; `METRICS.md` is held equal to this by a test.
-pub const METRICS: [(&str, &str, &str); 37] = [
+pub const METRICS: [(&str, &str, &str); 40] = [
     ("longshore_build_info", "gauge", "1, with version and schema_version"),
     ("longshore_build_data_pruned_total", "counter", "entries of build data removed by retention"),
     ("longshore_claim_batch_size", "histogram", "tasks a claim brought"),
@@ -60,6 +62,17 @@ pub const METRICS: [(&str, &str, &str); 37] = [
         "age of the oldest transaction that keeps vacuum from dead rows; leader only",
     ),
     ("longshore_db_table_bytes", "gauge", "bytes on disk with indexes and wide values, by table; leader only"),
+    ("longshore_design_cache_bytes", "gauge", "bytes of designs kept in memory"),
+    (
+        "longshore_design_fetches_total",
+        "counter",
+        "designs asked for over HTTP, by result: fetched, not_modified, failed",
+    ),
+    (
+        "longshore_design_resolve_seconds",
+        "histogram",
+        "time an attempt waited for its design, by result: ok, permanent, transient",
+    ),
     ("longshore_heartbeat_age_seconds", "gauge", "time since the last heartbeat that went through"),
     ("longshore_heartbeat_failures_total", "counter", "heartbeats that did not"),
     ("longshore_leader", "gauge", "1 on the active instance, 0 elsewhere"),
@@ -157,6 +170,16 @@ impl Finish {
         (Self::Released, "released"),
         (Self::Lost, "lost"),
     ];
+}
+
+/// An attempt has its design, or an error of this class.
+pub(crate) fn design_resolved(took: Duration, failed: Option<Class>) {
+    let result = match failed {
+        None => "ok",
+        Some(Class::Permanent) => "permanent",
+        Some(Class::Transient) => "transient",
+    };
+    histogram!("longshore_design_resolve_seconds", "result" => result).record(took.as_secs_f64());
 }
 
 /// Handles of one action in one queue.

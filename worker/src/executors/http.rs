@@ -16,7 +16,7 @@ use tokio::time::timeout;
 pub use self::target::Error;
 
 use self::answer::Class;
-use super::protocol;
+use super::{input, protocol};
 use crate::config::HttpSettings;
 use crate::{Context, Execution, Executor, Stop};
 
@@ -84,7 +84,7 @@ impl Http {
     }
 
     async fn post(&self, context: &Context) -> Outcome {
-        let task = serde_json::to_vec(context.task()).expect("a task's keys are strings and its values are JSON");
+        let task = input::json(context);
         let request = self.client.post(self.url.clone()).headers(self.headers(context.task())).body(task);
         let response = match request.timeout(context.timeout()).send().await {
             Ok(response) => response,
@@ -188,7 +188,7 @@ async fn read(mut response: Response, max_bytes: usize) -> reqwest::Result<Vec<u
 }
 
 /// An error with its causes, without the URL.
-fn causes(error: reqwest::Error) -> String {
+pub(crate) fn causes(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut cause = error.source();
