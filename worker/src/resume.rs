@@ -160,6 +160,7 @@ mod tests {
             unique_key: None,
             has_subtasks: false,
             subtasks: None,
+            error_count: 0,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{ChildStderr, ChildStdout};
+use tokio::sync::Notify;
 
 use longshore_queue::ResultMessage;
 
@@ -21,10 +22,20 @@ const CHUNK_BYTES: usize = 16 * 1024;
 /// How much of the last line on stderr goes into the outcome's message.
 const LAST_ERROR_MAX_BYTES: usize = 1024;
 
-/// Reads both streams to their ends. Cancelled, it loses a line that was not ended yet.
-pub(super) async fn listen(stdout: ChildStdout, stderr: ChildStderr, transcript: &mut Transcript<'_>) {
+/// Reads both streams to their ends, as fast as lines can be recorded, so that a program that is faster waits; after
+/// `hurry`, which is told when what is left must be read, as fast as they come. Cancelled, it loses a line that was not
+/// ended yet.
+pub(super) async fn listen(stdout: ChildStdout, stderr: ChildStderr, transcript: &mut Transcript<'_>, hurry: &Notify) {
     let (mut stdout, mut stderr) = (Source::new(stdout, transcript.format), Source::new(stderr, Stdout::Text));
+    let mut is_patient = true;
     loop {
+        if is_patient {
+            is_patient = tokio::select! {
+                biased;
+                () = transcript.context.room() => true,
+                () = hurry.notified() => false,
+            };
+        }
         tokio::select! {
             length = stdout.fill(), if stdout.is_open => stdout.take(length, |line| transcript.stdout(&line)),
             length = stderr.fill(), if stderr.is_open => stderr.take(length, |line| transcript.stderr(&line)),
