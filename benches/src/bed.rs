@@ -127,6 +127,11 @@ impl Database {
         self.until("SELECT NOT EXISTS (SELECT FROM claims)").await
     }
 
+    /// Waits until a worker has nothing to do.
+    pub(crate) async fn idle(&mut self) -> Result<()> {
+        self.until("SELECT EXISTS (SELECT FROM workers WHERE idle_until > now())").await
+    }
+
     /// Waits until a query's one boolean is true.
     pub(crate) async fn until(&mut self, condition: &str) -> Result<()> {
         let since = Instant::now();

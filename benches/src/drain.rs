@@ -1,6 +1,6 @@
 //! Pre-enqueued no-op tasks through real worker processes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -100,7 +100,7 @@ pub(crate) async fn run(bed: &mut Bed, report: &mut Report, options: &Options) -
 /// Enqueues, then starts the processes and waits until all is done. The workers' CPU time includes their start.
 pub(crate) async fn drain(
     bed: &mut Bed,
-    longshore: &PathBuf,
+    longshore: &Path,
     tasks: u32,
     processes: usize,
     concurrency: usize,

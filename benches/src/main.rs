@@ -9,6 +9,7 @@ mod drain;
 mod graphile;
 mod insert;
 mod latency;
+mod messages;
 mod report;
 mod rounds;
 mod space;
@@ -48,6 +49,8 @@ enum Command {
     Graphile(graphile::Options),
     /// From commit to start, and what an idle worker costs
     Latency(latency::Options),
+    /// Lines of programs that print as fast as they can
+    Messages(messages::Options),
     /// Inserts with and without the triggers
     Insert(insert::Options),
     /// What a claim costs with few and with many queued tasks
@@ -86,6 +89,7 @@ async fn main() -> Result<()> {
         Command::Rounds(options) => rounds::run(&mut bed, &mut report, &options).await,
         Command::Graphile(options) => graphile::run(&mut bed, &mut report, &options).await,
         Command::Latency(options) => latency::run(&mut bed, &mut report, &options).await,
+        Command::Messages(options) => messages::run(&mut bed, &mut report, &options).await,
         Command::Insert(options) => insert::run(&mut bed, &mut report, &options).await,
         Command::Depth(options) => depth::run(&mut bed, &mut report, &options).await,
         Command::Space(options) => space::run(&mut bed, &mut report, &options).await,

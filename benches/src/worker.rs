@@ -1,6 +1,6 @@
 //! A real worker process.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,13 +18,24 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Starts one that runs the action noop of `queue`, and does not wait for it.
-    pub(crate) fn start(longshore: &PathBuf, database: &Database, queue: &str, concurrency: usize) -> Result<Self> {
+    pub(crate) fn start(longshore: &Path, database: &Database, queue: &str, concurrency: usize) -> Result<Self> {
+        Self::start_with(longshore, database, queue, concurrency, "")
+    }
+
+    /// Starts one with further sections in its configuration.
+    pub(crate) fn start_with(
+        longshore: &Path,
+        database: &Database,
+        queue: &str,
+        concurrency: usize,
+        sections: &str,
+    ) -> Result<Self> {
         use std::sync::atomic::{AtomicU32, Ordering};
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let config = std::env::temp_dir().join(format!("longshore-bench-{}-{number}.toml", std::process::id()));
         let text = format!(
-            "[http]\nlisten = \"127.0.0.1:0\"\n[queues.{queue}]\nconcurrency = {concurrency}\n[actions.noop]\nexecutor = \"noop\"\n"
+            "[http]\nlisten = \"127.0.0.1:0\"\n[queues.{queue}]\nconcurrency = {concurrency}\n[actions.noop]\nexecutor = \"noop\"\n{sections}"
         );
         std::fs::write(&config, text)?;
         let child = Command::new(longshore)
@@ -40,13 +51,13 @@ impl Worker {
 
     /// Starts one and waits until it is idle.
     pub(crate) async fn start_idle(
-        longshore: &PathBuf,
+        longshore: &Path,
         database: &mut Database,
         queue: &str,
         concurrency: usize,
     ) -> Result<Self> {
         let worker = Self::start(longshore, database, queue, concurrency)?;
-        database.until("SELECT EXISTS (SELECT FROM workers WHERE idle_until > now())").await?;
+        database.idle().await?;
         Ok(worker)
     }
 

@@ -68,6 +68,7 @@ pub struct Context {
     stop: AtomicU8,
     stopped: Notify,
     messages: Mutex<Messages>,
+    taken: Notify,
     said: UnboundedSender<Uuid>,
     asked: Mutex<Asked>,
     design: OnceLock<Resolved>,
@@ -131,6 +132,7 @@ impl Context {
             stop: AtomicU8::new(0),
             stopped: Notify::new(),
             messages: Mutex::default(),
+            taken: Notify::new(),
             said,
             asked: Mutex::default(),
             design: OnceLock::new(),
@@ -330,9 +332,23 @@ impl Context {
         !self.messages.lock().unwrap_or_else(PoisonError::into_inner).waiting.is_empty()
     }
 
+    /// Waits until there is room for more messages: for an executor that can wait, so that none is dropped. Over at once
+    /// while less than half of it is taken.
+    pub async fn room(&self) {
+        loop {
+            let taken = self.taken.notified();
+            let waiting = self.messages.lock().unwrap_or_else(PoisonError::into_inner).bytes;
+            if waiting < WAITING_MESSAGES_MAX_BYTES / 2 {
+                return;
+            }
+            taken.await;
+        }
+    }
+
     /// Takes the messages that wait to be recorded. For whoever runs an executor: the worker, or a test of one.
     pub fn take_messages(&self) -> Vec<ResultMessage> {
         let mut messages = std::mem::take(&mut *self.messages.lock().unwrap_or_else(PoisonError::into_inner));
+        self.taken.notify_waiters();
         if messages.dropped > 0 {
             let notice =
                 format!("{} messages were dropped: they came faster than they could be recorded", messages.dropped);

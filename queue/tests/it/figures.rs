@@ -351,3 +351,38 @@ async fn a_batch_takes_two_statements_whatever_its_size_and_one_with_messages_fo
         ]
     );
 }
+
+#[tokio::test]
+async fn a_thousand_messages_of_a_few_tasks_are_one_statement_of_at_most_400_bytes_of_wal_each() {
+    const TEXT: &str = "node-17: 128 of 4096 blocks written to the disk, about 3 minutes are left, none of them failed";
+    let database = with_tasks(8).await;
+    let mut actor = Actor::enter(&database).await;
+    let held = actor.claim(8).await.held;
+    let mut quiet = Vec::new();
+    for turn in 0..20 {
+        let numbered = held.iter().flat_map(|held| (1..=125).map(move |number| (held.task_id, turn * 125 + number)));
+        let (ids, numbers): (Vec<String>, Vec<String>) =
+            numbered.map(|(id, number)| (id.to_string(), number.to_string())).unzip();
+        let recording = Statement {
+            name: "record",
+            sql: include_str!("../../src/sql/record.sql"),
+            arguments: format!(
+                "{}, '{{{}}}', '{{{}}}', array_fill(false, '{{1000}}'), array_fill('{TEXT}'::text, '{{1000}}'),
+                 array_fill(NULL::text, '{{1000}}'), array_fill(NULL::text, '{{1000}}'), array_fill(NULL::jsonb, '{{1000}}')",
+                arrays(&held),
+                ids.join(","),
+                numbers.join(",")
+            ),
+        };
+        let cost = cost(&mut actor.session, &recording).await;
+        assert_eq!(cost.rows, 8);
+        if cost.wal_images == 0 {
+            quiet.push((cost.wal_bytes as f64 / 1000.0, cost.buffers as f64 / 1000.0));
+        }
+    }
+    assert_eq!(database.value::<i64>("SELECT count(*) FROM result_message").await, 20_000);
+    let mean = |of: fn(&(f64, f64)) -> f64| quiet.iter().map(of).sum::<f64>() / quiet.len() as f64;
+    let (wal, buffers) = (mean(|pair| pair.0), mean(|pair| pair.1));
+    println!("a message of {} B, of {} batches: WAL {wal:.0} B, {buffers:.2} buffers", TEXT.len(), quiet.len());
+    assert!(!quiet.is_empty() && wal <= 400.0 && buffers <= 8.0);
+}

@@ -19,6 +19,7 @@ use longshore_queue::Outcome;
 use rustix::process::Signal;
 use tokio::io::AsyncWriteExt;
 use tokio::process::ChildStdin;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 pub use self::program::Error;
@@ -76,11 +77,13 @@ impl Command {
         transcript: &mut Transcript<'_>,
     ) -> (End, Exit) {
         let (stdin, stdout, stderr) = tree.take_pipes();
-        let mut pipes = pin!(maybe_done(join(feed(stdin, task), listen(stdout, stderr, transcript))));
+        let hurry = Notify::new();
+        let mut pipes = pin!(maybe_done(join(feed(stdin, task), listen(stdout, stderr, transcript, &hurry))));
         let end = tokio::select! {
             end = first_end(context, tree) => end,
             never = async { pipes.as_mut().await; pending::<Infallible>().await } => match never {},
         };
+        hurry.notify_one();
         if end != End::Exited {
             tree.signal(Signal::TERM);
             // closed pipes tell that the program's own children have ended as well

@@ -365,3 +365,26 @@ async fn a_message_that_is_too_long_for_a_log_is_cut_and_says_so() {
     assert!(message.message.ends_with(notice), "{}", &message.message[81_900..]);
     assert_eq!((&message.extra, message.context.as_deref()), (&None, Some("n1")));
 }
+
+#[tokio::test]
+async fn a_program_that_prints_faster_than_its_lines_are_recorded_waits_and_none_is_dropped() {
+    let attempt = attempt();
+    let settings = CommandSettings { max_output_bytes: 64_000_000, ..settings("yes line | head -n 100000") };
+    let executor = Command::new(settings).unwrap();
+    let mut execution = executor.execute(&attempt.context);
+    let mut count = 0;
+    let outcome = within(async {
+        loop {
+            // long enough for it to print them all
+            let ended = tokio::time::timeout(Duration::from_millis(30), &mut execution).await;
+            let messages = attempt.context.take_messages();
+            assert!(messages.iter().all(|message| message.message == "line"), "{:?}", messages.last());
+            count += messages.len();
+            if let Ok(outcome) = ended {
+                return outcome;
+            }
+        }
+    })
+    .await;
+    assert_eq!((count, crate::outcome_told(outcome).as_str()), (100_000, SUCCESS));
+}

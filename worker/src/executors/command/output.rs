@@ -1,11 +1,17 @@
 //! What a program prints: cut into lines, bounded, and turned into messages and a verdict as it comes.
 
+use std::future::pending;
+use std::time::Duration;
+
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{ChildStderr, ChildStdout};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 
 use longshore_queue::ResultMessage;
 
 use super::super::protocol::{self, Said, Verdict};
+use super::DRAIN;
 use crate::Context;
 use crate::config::Stdout;
 
@@ -21,10 +27,34 @@ const CHUNK_BYTES: usize = 16 * 1024;
 /// How much of the last line on stderr goes into the outcome's message.
 const LAST_ERROR_MAX_BYTES: usize = 1024;
 
-/// Reads both streams to their ends. Cancelled, it loses a line that was not ended yet.
-pub(super) async fn listen(stdout: ChildStdout, stderr: ChildStderr, transcript: &mut Transcript<'_>) {
+/// For so long what a program left in its pipes waits for room: half of the time in which it must be read.
+const HURRY: Duration = DRAIN.checked_div(2).expect("two is not zero");
+
+/// Reads both streams to their ends, as fast as lines can be recorded, so that a program that is faster waits; from `hurry`
+/// on, which is told when only what is in the pipes is left, it waits a little longer, and then reads on whatever is
+/// dropped. Cancelled, it loses a line that was not ended yet.
+pub(super) async fn listen(stdout: ChildStdout, stderr: ChildStderr, transcript: &mut Transcript<'_>, hurry: &Notify) {
     let (mut stdout, mut stderr) = (Source::new(stdout, transcript.format), Source::new(stderr, Stdout::Text));
+    let mut until = None;
+    let mut is_patient = true;
     loop {
+        if is_patient {
+            let limit = async {
+                match until {
+                    Some(until) => sleep_until(until).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = hurry.notified(), if until.is_none() => {
+                    until = Some(Instant::now() + HURRY);
+                    continue;
+                }
+                () = transcript.context.room() => {}
+                () = limit => is_patient = false,
+            }
+        }
         tokio::select! {
             length = stdout.fill(), if stdout.is_open => stdout.take(length, |line| transcript.stdout(&line)),
             length = stderr.fill(), if stderr.is_open => stderr.take(length, |line| transcript.stderr(&line)),
