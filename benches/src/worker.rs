@@ -19,12 +19,23 @@ pub(crate) struct Worker {
 impl Worker {
     /// Starts one that runs the action noop of `queue`, and does not wait for it.
     pub(crate) fn start(longshore: &PathBuf, database: &Database, queue: &str, concurrency: usize) -> Result<Self> {
+        Self::start_with(longshore, database, queue, concurrency, "")
+    }
+
+    /// The same with further sections of its configuration.
+    pub(crate) fn start_with(
+        longshore: &PathBuf,
+        database: &Database,
+        queue: &str,
+        concurrency: usize,
+        sections: &str,
+    ) -> Result<Self> {
         use std::sync::atomic::{AtomicU32, Ordering};
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let config = std::env::temp_dir().join(format!("longshore-bench-{}-{number}.toml", std::process::id()));
         let text = format!(
-            "[http]\nlisten = \"127.0.0.1:0\"\n[queues.{queue}]\nconcurrency = {concurrency}\n[actions.noop]\nexecutor = \"noop\"\n"
+            "[http]\nlisten = \"127.0.0.1:0\"\n[queues.{queue}]\nconcurrency = {concurrency}\n[actions.noop]\nexecutor = \"noop\"\n{sections}"
         );
         std::fs::write(&config, text)?;
         let child = Command::new(longshore)
