@@ -119,7 +119,7 @@ impl Watcher {
 
     /// Looks up what is in hand: all of it when something was told, else what has been for a while.
     async fn look(&mut self, told: bool) -> Result<()> {
-        let attempts: Vec<Arc<Attempt>> = self
+        let mut attempts: Vec<Arc<Attempt>> = self
             .fleet
             .attempts()
             .values()
@@ -127,20 +127,24 @@ impl Watcher {
             .filter(|attempt| attempt.context.stop_reason() != Some(Stop::Lost))
             .cloned()
             .collect();
+        // first those that wait: none of them begins in a slot that one of the others leaves
+        attempts.sort_by_key(|attempt| attempt.started().is_some());
         for some in attempts.chunks(LOOK_MAX) {
             let held: Vec<Held> = some.iter().map(|attempt| attempt.held()).collect();
-            let asked: HashMap<Uuid, &Arc<Attempt>> = held.iter().map(|held| held.task_id).zip(some).collect();
-            for (task_id, fate) in step!(self.link, db => fates(db, &held))? {
-                match (fate, asked.get(&task_id)) {
-                    (Fate::Terminating, Some(attempt)) => attempt.stop(Stop::Terminated, &self.fleet.settled),
-                    (Fate::Lost, Some(attempt)) => attempt.stop(Stop::Lost, &self.fleet.settled),
+            let fates: HashMap<Uuid, Fate> = step!(self.link, db => fates(db, &held))?.into_iter().collect();
+            for attempt in some {
+                match fates.get(&attempt.held().task_id) {
+                    Some(Fate::Terminating) => attempt.stop(Stop::Terminated, &self.fleet.settled),
+                    Some(Fate::Lost) => attempt.stop(Stop::Lost, &self.fleet.settled),
                     _ => {}
                 }
             }
         }
         for attempt in attempts {
             attempt.give_up_if_blocked(&self.fleet.settled);
-            if attempt.age() >= WAITED_MAX && attempt.release_if_waiting(&self.fleet.settled) {
+            // one that waits for a thread is another matter
+            let waits_for_a_slot = attempt.age() >= WAITED_MAX && attempt.lane.slots.available_permits() == 0;
+            if waits_for_a_slot && attempt.release_if_waiting(&self.fleet.settled) {
                 attempt.lane.is_slow(WAITED_MAX);
             }
         }
