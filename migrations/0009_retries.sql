@@ -6,7 +6,7 @@
 -- cron expression with a wrong number was refused by the active instance only, long after its INSERT.
 -- Locks: none; functions only.
 -- Undo: drop the new functions, and put task_document of 0006, schedules_edit of 0004, admit_task of 0007, and
--- admit_subtask, hold_parent and settle_with_subtasks of 0003 back.
+-- admit_subtask, hold_parent, settle_with_subtasks, gather_ends and open_subtask of 0003 back.
 SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', false);
 
 -- Filters from results ---------------------------------------------------------------------------------------------------
@@ -467,3 +467,38 @@ END
 $edit$;
 
 REVOKE EXECUTE ON FUNCTION mark_parent, refuse_parent, look_at_predecessors FROM PUBLIC;
+
+-- Ends of tasks ----------------------------------------------------------------------------------------------------------
+
+-- As in 0003, planned once a session, and with a short way for the usual case that a batch of ends has no further ones.
+CREATE OR REPLACE FUNCTION gather_ends(done uuid[], OUT before uuid[], OUT failed uuid[], OUT parents uuid[])
+LANGUAGE plpgsql STABLE AS $gather$
+BEGIN
+    IF cardinality(done) > 0 THEN
+        SELECT
+            array_agg(tasks.task_id) FILTER (WHERE tasks.has_dependants),
+            array_agg(tasks.task_id) FILTER (WHERE NOT ended_well(tasks.result_status)),
+            array_agg(tasks.parent_task_id)
+        INTO before, failed, parents
+        FROM unnest(done) AS given (id)
+        JOIN tasks ON tasks.task_id = given.id
+        WHERE tasks.parent_task_id IS NOT NULL;
+    END IF;
+END
+$gather$;
+
+-- As in 0003, planned once a session.
+CREATE OR REPLACE FUNCTION open_subtask(parent uuid, since uuid) RETURNS uuid LANGUAGE plpgsql STABLE AS $open$
+BEGIN
+    RETURN (
+        SELECT tasks.task_id
+        FROM tasks
+        WHERE tasks.parent_task_id BETWEEN parent AND parent
+          AND tasks.task_id >= since
+          AND (tasks.parent_task_id, tasks.task_id) >= (parent, since)
+          AND tasks.status NOT IN ('complete', 'terminated')
+        ORDER BY tasks.parent_task_id, tasks.task_id
+        LIMIT 1
+    );
+END
+$open$;

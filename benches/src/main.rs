@@ -14,6 +14,7 @@ mod report;
 mod rounds;
 mod space;
 mod storage;
+mod trees;
 mod worker;
 
 use std::path::PathBuf;
@@ -57,6 +58,8 @@ enum Command {
     Depth(depth::Options),
     /// Disk bytes per finished task
     Space(space::Options),
+    /// Fan-out and fan-in of a tree against the same tasks without one, and the termination of a tree
+    Trees(trees::Options),
     /// Draws the chart of the results
     Chart {
         /// Where to
@@ -93,6 +96,7 @@ async fn main() -> Result<()> {
         Command::Insert(options) => insert::run(&mut bed, &mut report, &options).await,
         Command::Depth(options) => depth::run(&mut bed, &mut report, &options).await,
         Command::Space(options) => space::run(&mut bed, &mut report, &options).await,
+        Command::Trees(options) => trees::run(&mut bed, &mut report, &options).await,
         Command::Chart { .. } => Ok(()),
     }
 }

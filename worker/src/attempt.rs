@@ -27,6 +27,7 @@ pub(crate) struct Attempt {
     pub(crate) claim_token: Uuid,
     pub(crate) action: Arc<Action>,
     pub(crate) lane: Arc<Lane>,
+    claimed: Instant,
     started: OnceLock<Instant>,
     stage: AtomicU8,
     /// Where the task's log stands; `None` until the first message.
@@ -61,6 +62,7 @@ impl Attempt {
             claim_token,
             action,
             lane,
+            claimed: Instant::now(),
             started: OnceLock::new(),
             stage: AtomicU8::new(WAITING),
             log: Mutex::new(None),
@@ -74,6 +76,11 @@ impl Attempt {
     /// How long its executor may take to clean up after it was asked to stop.
     pub(crate) fn grace(&self) -> Duration {
         STOP_GRACE.max(self.action.executor.grace())
+    }
+
+    /// How long this worker has had it.
+    pub(crate) fn age(&self) -> Duration {
+        self.claimed.elapsed()
     }
 
     /// Since when its executor runs.
@@ -119,6 +126,12 @@ impl Attempt {
     /// Gives an attempt back that has not begun.
     pub(crate) fn release_if_waiting(self: &Arc<Self>, settled: &UnboundedSender<Settled>) -> bool {
         self.decide_if(WAITING, Outcome::Release, settled)
+    }
+
+    /// Asks the executor to stop; one that has not begun never does.
+    pub(crate) fn stop(self: &Arc<Self>, reason: Stop, settled: &UnboundedSender<Settled>) {
+        self.context.stop(reason);
+        self.decide_if(WAITING, stopped(reason), settled);
     }
 
     /// Runs the executor to its outcome, or until it has been asked to stop and its grace is over.

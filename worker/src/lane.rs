@@ -26,7 +26,7 @@ pub(crate) struct Lane {
     prefetch: bool,
     /// Slots: an attempt holds one while its executor runs. Closed at shutdown.
     pub(crate) slots: Arc<Semaphore>,
-    /// Told when an executor has ended.
+    /// Told when an executor has ended, and when its outcome is written.
     pub(crate) capacity: Notify,
     /// Told when something was inserted.
     pub(crate) inserted: Notify,
@@ -90,6 +90,11 @@ impl Lane {
         }
         self.in_hand.fetch_sub(1, Ordering::AcqRel);
         self.capacity.notify_one();
+    }
+
+    /// Something claimed ahead has waited for a slot for so long: what runs is slower than was thought.
+    pub(crate) fn is_slow(&self, waited: Duration) {
+        self.execution_ns.fetch_max(u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Shows how many executors run.

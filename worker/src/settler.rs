@@ -415,6 +415,8 @@ impl Settler {
             attempts.remove(&attempt.held().task_id);
         }
         drop(attempts);
+        // a claimer that waits for outcomes to be written, since too many are not, hears of it
+        attempt.lane.capacity.notify_one();
         let mut claims = self.fleet.claims();
         if let Some(open) = claims.get_mut(&attempt.claim_token) {
             *open -= 1;

@@ -18,12 +18,15 @@ use crate::link::{Link, step};
 /// How often running attempts are looked up: a termination is told within this and [`YOUNG`].
 const LOOK: Duration = Duration::from_secs(1);
 
-/// An attempt that runs for less is not looked up: most end before anybody could want to end them.
+/// An attempt that is younger is not looked up: most end before anybody could want to end them.
 const YOUNG: Duration = Duration::from_millis(500);
 
 /// So long a claim whose answer failed is looked for: after it the server has ended the statement, and whatever it
 /// claimed is found by its age.
 const UNANSWERED_MAX: Duration = Duration::from_secs(15);
+
+/// What was claimed ahead and has waited for a slot for so long goes back: other workers may have one free.
+const WAITED_MAX: Duration = Duration::from_secs(1);
 
 /// Threads of executors that did nothing small for so long are blocked, all of them.
 const BLOCKED: Duration = Duration::from_secs(5);
@@ -123,29 +126,36 @@ impl Watcher {
         self.reconcile().await
     }
 
-    /// Looks up what runs: all of it when something was told, else what has run for a while.
+    /// Looks up what is in hand: all of it when something was told, else what has been for a while.
     async fn look(&mut self, told: bool) -> Result<()> {
-        let attempts: Vec<Arc<Attempt>> = self
+        let mut attempts: Vec<Arc<Attempt>> = self
             .fleet
             .attempts()
             .values()
-            .filter(|attempt| attempt.started().is_some_and(|started| told || started.elapsed() >= YOUNG))
+            .filter(|attempt| told || attempt.age() >= YOUNG)
             .filter(|attempt| attempt.context.stop_reason() != Some(Stop::Lost))
             .cloned()
             .collect();
+        // first those that wait: none of them begins in a slot that one of the others leaves
+        attempts.sort_by_key(|attempt| attempt.started().is_some());
         for some in attempts.chunks(LOOK_MAX) {
             let held: Vec<Held> = some.iter().map(|attempt| attempt.held()).collect();
-            let asked: HashMap<Uuid, &Arc<Attempt>> = held.iter().map(|held| held.task_id).zip(some).collect();
-            for (task_id, fate) in step!(self.link, db => fates(db, &held))? {
-                match (fate, asked.get(&task_id)) {
-                    (Fate::Terminating, Some(attempt)) => attempt.context.stop(Stop::Terminated),
-                    (Fate::Lost, Some(attempt)) => attempt.context.stop(Stop::Lost),
+            let fates: HashMap<Uuid, Fate> = step!(self.link, db => fates(db, &held))?.into_iter().collect();
+            for attempt in some {
+                match fates.get(&attempt.held().task_id) {
+                    Some(Fate::Terminating) => attempt.stop(Stop::Terminated, &self.fleet.settled),
+                    Some(Fate::Lost) => attempt.stop(Stop::Lost, &self.fleet.settled),
                     _ => {}
                 }
             }
         }
         for attempt in attempts {
             attempt.give_up_if_blocked(&self.fleet.settled);
+            // one that waits for a thread is another matter
+            let waits_for_a_slot = attempt.age() >= WAITED_MAX && attempt.lane.slots.available_permits() == 0;
+            if waits_for_a_slot && attempt.release_if_waiting(&self.fleet.settled) {
+                attempt.lane.is_slow(WAITED_MAX);
+            }
         }
         Ok(())
     }

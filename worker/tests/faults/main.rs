@@ -75,7 +75,9 @@ fn main() -> ExitCode {
             a_worker_that_cannot_reach_the_database_ends_all_the_same;
         termination: a_running_tasks_executor_is_told_by_notification,
             a_running_tasks_executor_is_told_within_two_seconds_by_polling,
-            a_terminated_task_whose_executor_fails_or_dies_is_not_run_again;
+            a_terminated_task_whose_executor_fails_or_dies_is_not_run_again,
+            what_was_claimed_ahead_is_never_begun_once_it_is_terminated,
+            what_was_claimed_ahead_of_slow_tasks_goes_back_for_other_workers;
         trees: a_task_waits_for_its_subtasks_without_holding_a_slot_and_survives_its_worker,
             a_programs_subtasks_run_while_it_waits_and_it_reads_what_they_left,
             a_program_whose_subtasks_are_refused_does_not_pass,
