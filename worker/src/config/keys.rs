@@ -27,6 +27,7 @@ pub(super) enum Default {
 /// The type of a key and its bounds, both ends included.
 pub(super) enum Kind {
     Text { max_bytes: usize },
+    Secret { max_bytes: usize },
     Identifier,
     Choice(&'static [&'static str]),
     Address,
@@ -82,7 +83,40 @@ pub(super) const KEYS: &[Key] = &[
     key("retention", "success", duration(secs(60), days(3650)), Is("7d")),
     key("retention", "other", duration(secs(60), days(3650)), Is("30d")),
     key("retention", "build_data", duration(secs(60), days(3650)), Otherwise("kept for ever")),
+    key("actions.NAME.design", "as", Kind::Choice(&["bytes"]), Required("as = \"bytes\"")),
+    key("actions.NAME.design", "timeout", duration(ms(10), days(1)), Is("1m")),
+    key("design", "file_root", PATH, Otherwise("no file is read")),
+    key("design", "allow", Kind::Texts { max: 256 }, Otherwise("none")),
+    key("design", "content_types", Kind::Texts { max: 64 }, Otherwise("YAML, JSON, plain text, octets")),
+    key("design", "ca_file", PATH, Otherwise("the system's alone")),
+    // Up to 1 GiB: a reference is held in memory, once a worker and again for each attempt that is sent it.
+    key("design", "max_bytes", Kind::Count { min: 1, max: 1_073_741_824 }, Is("67108864")),
+    key("design", "connect_timeout", duration(ms(10), secs(300)), Is("10s")),
+    key("design", "timeout", duration(ms(10), secs(3600)), Is("30s")),
+    // As many as browsers follow at most; more is a loop.
+    key("design", "redirects", Kind::Count { min: 0, max: 20 }, Is("0")),
+    key("design", "cache_bytes", Kind::Count { min: 0, max: 68_719_476_736 }, Is("134217728")),
+    key("design", "cache_entries", Kind::Count { min: 1, max: 100_000 }, Is("256")),
+    key("design", "cache_ttl", duration(ms(0), days(1)), Is("1m")),
+    key("design.keystone", "auth_url", Kind::HttpUrl, Required("auth_url = \"https://keystone:5000/v3\"")),
+    key("design.keystone", "origins", Kind::Texts { max: 64 }, Required("origins = [\"http://deckhand:9000\"]")),
+    key("design.keystone", "username", Kind::Text { max_bytes: 256 }, Required("username = \"longshore\"")),
+    key("design.keystone", "password", SECRET, Otherwise("`password_file`")),
+    key("design.keystone", "password_file", PATH, Otherwise("`password`")),
+    key("design.keystone", "user_domain_name", Kind::Text { max_bytes: 256 }, Is("Default")),
+    key("design.keystone", "project_id", Kind::Text { max_bytes: 256 }, Required("project_id = \"…\"")),
+    key("design.credentials.NAME", "origin", Kind::HttpUrl, Required("origin = \"https://host:port\"")),
+    key("design.credentials.NAME", "username", Kind::Text { max_bytes: 256 }, Otherwise("`token`")),
+    key("design.credentials.NAME", "password", SECRET, Otherwise("`password_file`")),
+    key("design.credentials.NAME", "password_file", PATH, Otherwise("`password`")),
+    key("design.credentials.NAME", "token", SECRET, Otherwise("`token_file`")),
+    key("design.credentials.NAME", "token_file", PATH, Otherwise("`token`")),
 ];
+
+/// As long as systems take.
+const PATH: Kind = Kind::Text { max_bytes: 4096 };
+/// As long as servers take a header.
+const SECRET: Kind = Kind::Secret { max_bytes: 4096 };
 
 const fn key(section: &'static str, name: &'static str, kind: Kind, default: Default) -> Key {
     Key { section, name, kind, default, executor: None }
@@ -139,7 +173,7 @@ impl Kind {
     /// The bounds in words, for people; both ends are included.
     pub(super) fn bounds(&self) -> String {
         match self {
-            Self::Text { max_bytes } => format!("1 to {max_bytes} bytes"),
+            Self::Text { max_bytes } | Self::Secret { max_bytes } => format!("1 to {max_bytes} bytes"),
             Self::Identifier => "`[a-z_][a-z0-9_]{0,62}`".to_owned(),
             Self::Choice(words) => one_of(words),
             Self::Address => "IP address and port".to_owned(),
@@ -156,7 +190,7 @@ impl Kind {
 
     /// Whether no error may show its value.
     pub(super) fn is_secret(&self) -> bool {
-        matches!(self, Self::PostgresUrl | Self::TextMap { .. })
+        matches!(self, Self::PostgresUrl | Self::TextMap { .. } | Self::Secret { .. })
     }
 }
 
@@ -183,7 +217,7 @@ mod tests {
             Kind::Duration { .. } => "duration",
             Kind::Texts { .. } => "array of strings",
             Kind::TextMap { .. } => "table of strings",
-            Kind::PostgresUrl => "string, secret",
+            Kind::PostgresUrl | Kind::Secret { .. } => "string, secret",
             _ => "string",
         };
         let default = match key.default {
@@ -212,9 +246,20 @@ mod tests {
     fn a_section_knows_its_keys_and_the_sections_below() {
         assert_eq!(
             known(""),
-            ["database_url", "schema", "connection", "notify", "http", "worker", "queues", "actions", "retention"]
+            [
+                "database_url",
+                "schema",
+                "connection",
+                "notify",
+                "http",
+                "worker",
+                "queues",
+                "actions",
+                "retention",
+                "design"
+            ]
         );
-        assert_eq!(known("actions.NAME").last(), Some(&"retry"));
+        assert!(known("actions.NAME").ends_with(&["retry", "design"]));
         assert_eq!(known("actions.NAME.retry"), ["base", "factor", "max", "jitter"]);
     }
 

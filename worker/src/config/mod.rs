@@ -2,6 +2,7 @@
 //!
 //! `CONFIG.md` lists every key, `longshore.example.toml` shows them.
 
+mod design;
 mod error;
 mod keys;
 mod read;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+pub use self::design::{ActionDesign, Credential, CredentialKind, Design, DesignForm, Keystone, SecretSource};
 pub use self::error::ConfigError;
 use self::error::Report;
 use self::keys::Kind;
@@ -56,6 +58,8 @@ pub struct Config {
     pub actions: BTreeMap<String, Action>,
     /// How long ended tasks, and build data, are kept.
     pub retention: Retention,
+    /// How design references are resolved.
+    pub design: Design,
 }
 
 /// What stands between the worker and the server.
@@ -109,6 +113,8 @@ pub struct Action {
     pub queues: BTreeSet<String>,
     /// How long a failed attempt waits before the next.
     pub retry: Backoff,
+    /// What it wants of the design that its task names; `None`: nothing, and nothing is resolved.
+    pub design: Option<ActionDesign>,
     /// What does the work.
     pub executor: ActionExecutor,
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reqwest::header::{HeaderName, HeaderValue};
 
+use super::design;
 use super::keys::{KEYS, human};
 use super::section::{Section, quoted};
 use super::{
@@ -47,6 +48,7 @@ pub(super) fn config(source: &str, root: &Section<'_>) -> Config {
             other: retention.duration("other"),
             build_data: retention.some_duration("build_data"),
         },
+        design: design::design(root),
     }
 }
 
@@ -107,8 +109,9 @@ fn actions(root: &Section<'_>, queues: &BTreeMap<String, Queue>) -> BTreeMap<Str
         let timeout = section.duration("timeout");
         let queues = action_queues(&section, queues);
         let retry = backoff(&section);
+        let design = design::of_action(&section);
         if let Some(executor) = executor(&section) {
-            actions.insert(name, Action { timeout, queues, retry, executor });
+            actions.insert(name, Action { timeout, queues, retry, design, executor });
         }
     }
     actions

@@ -229,8 +229,9 @@ fn default_of<T: FromStr>(key: &Key) -> T {
 /// What a string of this kind must be, if it is not.
 pub(super) fn wrong_text(kind: &Kind, text: &str) -> Option<String> {
     match kind {
-        Kind::Text { max_bytes } => (!(1..=*max_bytes).contains(&text.len()) || text.contains('\0'))
-            .then(|| format!("1 to {max_bytes} bytes without a NUL character")),
+        Kind::Text { max_bytes } | Kind::Secret { max_bytes } => (!(1..=*max_bytes).contains(&text.len())
+            || text.contains('\0'))
+        .then(|| format!("1 to {max_bytes} bytes without a NUL character")),
         Kind::Identifier => (!is_identifier(text)).then(|| "a lower-case name, [a-z_][a-z0-9_]{0,62}".to_owned()),
         Kind::Choice(words) => (!words.contains(&text)).then(|| one_of(words)),
         Kind::Address => text

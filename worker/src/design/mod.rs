@@ -1,12 +1,18 @@
-//! Design documents: from bytes to effective nodes.
+//! The input documents that a task names by URI: from a reference to bytes to effective nodes to what is wrong with them.
 //!
-//! `ingest` reads a stream of documents (`yaml` splits it into value trees, `schema` holds each against the schema of
-//! its kind) into the typed `model`; `compile` makes the effective design out of it; `filter` selects nodes.
-//! Nothing here does I/O, and nothing stops at the first thing wrong: what is found is a `finding`.
+//! What names them is a `reference`, and `resolve` brings them in. From there on nothing does I/O, and nothing stops at
+//! the first thing wrong: what is found is a `finding`. `ingest` reads a stream of documents (`yaml` splits it into value
+//! trees, `schema` holds each against the schema of its kind) into the typed `model`; `compile` makes the effective
+//! design out of it; `filter` selects nodes; `rules` check it.
 
 pub mod compile;
 pub mod filter;
 pub mod finding;
 pub mod ingest;
 pub mod model;
+pub mod reference;
+pub mod resolve;
 pub mod units;
+
+pub use reference::Reference;
+pub use resolve::{ResolveError, Resolved, Resolver};

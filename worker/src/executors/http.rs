@@ -176,7 +176,7 @@ async fn read(mut response: Response, max_bytes: usize) -> reqwest::Result<Vec<u
 }
 
 /// An error with its causes, without the URL.
-fn causes(error: reqwest::Error) -> String {
+pub(crate) fn causes(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,6 +1,7 @@
 //! What a file may say, and what is said about a wrong one.
 
 mod bounds;
+mod design;
 mod keys;
 mod load;
 
@@ -58,6 +59,7 @@ fn the_least_file_has_every_default() {
                 timeout: Duration::from_secs(3600),
                 queues: BTreeSet::from(["default".to_owned()]),
                 retry: Backoff::default(),
+                design: None,
                 executor: ActionExecutor::Noop,
             },
         )]),
@@ -66,6 +68,7 @@ fn the_least_file_has_every_default() {
             other: Duration::from_secs(30 * 86_400),
             build_data: None,
         },
+        design: config.design.clone(),
     };
     assert_eq!(config, expected);
     assert!(worker.name.ends_with(&format!("-{}", std::process::id())) && worker.name.len() <= 128);
@@ -92,7 +95,7 @@ fn a_command_and_a_post_have_their_defaults() {
 fn the_example_is_a_configuration_and_so_is_each_default_in_it() {
     let text = include_str!("../../../longshore.example.toml");
     let example = right(text);
-    assert_eq!(example.actions.keys().collect::<Vec<_>>(), ["noop", "notify", "resize"]);
+    assert_eq!(example.actions.keys().collect::<Vec<_>>(), ["deploy", "noop", "notify", "resize"]);
     assert_eq!(example.actions["resize"].queues, BTreeSet::from(["slow".to_owned()]));
 
     // A line "# key = …" or "# [section]" is one to be taken in; all other comments are prose.

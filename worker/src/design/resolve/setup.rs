@@ -1,0 +1,119 @@
+//! A resolver from its configuration: what the configuration names is read here, once.
+
+use std::fs;
+use std::path::Path;
+
+use reqwest::Certificate;
+
+use super::cache::{Bounds, Cache};
+use super::client::{Clients, Lookup, system_lookup};
+use super::credential::{Credential, basic, bearer};
+use super::http::Pages;
+use super::keystone::{Keystone, User};
+use super::{Resolver, Shared};
+use crate::Secret;
+use crate::config::{ConfigError, CredentialKind, Design, SecretSource};
+
+/// A password or a token, with the line end that editors leave.
+const SECRET_MAX_BYTES: usize = 64 * 1024;
+
+/// The bundle of a whole system has a quarter of it.
+const CA_MAX_BYTES: usize = 1024 * 1024;
+
+impl Resolver {
+    /// A resolver as configured. Files of secrets and certificates are read, once.
+    ///
+    /// # Errors
+    /// A file that cannot be read or used, by its key.
+    pub fn new(settings: &Design) -> Result<Self, ConfigError> {
+        Self::with_lookup(settings, &system_lookup())
+    }
+
+    /// The same, with another way to look names up than the system's.
+    ///
+    /// # Errors
+    /// As [`Resolver::new`].
+    pub fn with_lookup(settings: &Design, lookup: &Lookup) -> Result<Self, ConfigError> {
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
+            // an error says that somebody else was faster, which will do as well
+            rustls::crypto::ring::default_provider().install_default().ok();
+        }
+        let ca = settings.ca_file.as_deref().map_or(Ok(Vec::new()), certificates)?;
+        let clients = Clients::new(&settings.allow, settings.connect_timeout, &ca, lookup)
+            .map_err(|error| ConfigError::new("design", format!("no HTTP client: {error}")))?;
+        let mut credentials = Vec::with_capacity(settings.credentials.len());
+        for (name, one) in &settings.credentials {
+            credentials.push((one.origin.clone(), credential(name, &one.kind)?));
+        }
+        let keystone = match &settings.keystone {
+            None => None,
+            Some(keystone) => {
+                let password = secret("design.keystone.password_file", &keystone.password)?;
+                let user = User {
+                    username: &keystone.username,
+                    password: &password,
+                    user_domain_name: &keystone.user_domain_name,
+                    project_id: &keystone.project_id,
+                };
+                Some(Keystone::new(&keystone.auth_url, &user, keystone.origins.clone()))
+            }
+        };
+        let cache = Cache::new(Bounds {
+            bytes: settings.cache_bytes,
+            entries: settings.cache_entries,
+            ttl: settings.cache_ttl,
+        });
+        let pages = Pages {
+            clients,
+            content_types: settings.content_types.clone(),
+            max_bytes: settings.max_bytes,
+            redirects: settings.redirects,
+        };
+        let (file_root, timeout) = (settings.file_root.clone(), settings.timeout);
+        Ok(Self { shared: Shared { pages, credentials, keystone, file_root, timeout, cache }.into() })
+    }
+}
+
+fn credential(name: &str, kind: &CredentialKind) -> Result<Credential, ConfigError> {
+    let key = |key: &str| format!("design.credentials.{name}.{key}");
+    let header = match kind {
+        CredentialKind::Basic { username, password } => basic(username, &secret(&key("password_file"), password)?),
+        CredentialKind::Bearer { token } => bearer(&secret(&key("token_file"), token)?),
+    };
+    header.ok_or_else(|| ConfigError::new(&key("token"), "must be one line of visible characters (it is not shown)"))
+}
+
+fn secret(key: &str, source: &SecretSource) -> Result<Secret, ConfigError> {
+    match source {
+        SecretSource::Here(secret) => Ok(secret.clone()),
+        SecretSource::File(path) => {
+            let text = String::from_utf8(bytes(key, path, SECRET_MAX_BYTES)?)
+                .map_err(|_| ConfigError::new(key, format!("{} must hold UTF-8 text", path.display())))?;
+            match text.trim_end_matches(['\r', '\n']) {
+                "" => Err(ConfigError::new(key, format!("{} is empty", path.display()))),
+                text => Ok(Secret::new(text)),
+            }
+        }
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<Certificate>, ConfigError> {
+    let wrong = || ConfigError::new("design.ca_file", format!("{} must hold certificates as PEM", path.display()));
+    let certificates =
+        Certificate::from_pem_bundle(&bytes("design.ca_file", path, CA_MAX_BYTES)?).map_err(|_| wrong())?;
+    if certificates.is_empty() { Err(wrong()) } else { Ok(certificates) }
+}
+
+fn bytes(key: &str, path: &Path, max_bytes: usize) -> Result<Vec<u8>, ConfigError> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    // one byte more than is allowed, so that the bound itself refuses what was cut off
+    let read = fs::File::open(path).and_then(|file| file.take(max_bytes as u64 + 1).read_to_end(&mut bytes));
+    match read {
+        Err(error) => Err(ConfigError::new(key, format!("{} cannot be read: {error}", path.display()))),
+        Ok(length) if length > max_bytes => {
+            Err(ConfigError::new(key, format!("{} must be at most {max_bytes} bytes, got more", path.display())))
+        }
+        Ok(_) => Ok(bytes),
+    }
+}
