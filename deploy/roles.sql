@@ -63,7 +63,7 @@ GRANT
     UPDATE (
         status, attempt, claim_token, run_at, started_at, updated, finished_at, "terminated",
         terminated_by, result_status, result_message, result_reason, result_error_count, result_successes,
-        result_failures, result_links, output
+        result_failures, result_links, output, design_hash
     )
 ON tasks TO longshore_worker;
 GRANT SELECT, INSERT ON result_message, task_output TO longshore_worker;

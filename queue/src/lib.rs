@@ -56,7 +56,7 @@ pub use listen::{Listener, Wake};
 pub use migrate::{Migration, check_schema, create_database, migrate, newest_version, pending, pending_sql};
 pub use prune::{PartitionBytes, Retention, UpkeepAction, UpkeepStep, analyze_tables, table_bytes, upkeep_step};
 pub use read::{Depth, Fleet, Holder, RecordedMessage, TaskState, depths, fleet, holder, messages, read};
-pub use record::{LastMessage, NumberedMessage, last_messages, record};
+pub use record::{LastMessage, NumberedMessage, last_messages, record, record_designs};
 pub use rescue::{Rescued, rescue};
 pub use schedule::{
     DueSchedule, Missed, Plan, Run, Schedule, Tick, due_schedules, pause_schedule, prune_ticks, refuse_schedule,

@@ -8,7 +8,7 @@ use sqlx::{Connection, Executor, PgConnection, SqlStr};
 use crate::{Connect, Error, Result, Session};
 
 /// All migrations, in order.
-const MIGRATIONS: [Migration; 6] = [
+const MIGRATIONS: [Migration; 7] = [
     Migration { version: 1, description: "tasks", sql: include_str!("../../migrations/0001_tasks.sql") },
     Migration { version: 2, description: "retention", sql: include_str!("../../migrations/0002_retention.sql") },
     Migration { version: 3, description: "trees", sql: include_str!("../../migrations/0003_trees.sql") },
@@ -19,6 +19,7 @@ const MIGRATIONS: [Migration; 6] = [
         description: "task documents",
         sql: include_str!("../../migrations/0006_task_documents.sql"),
     },
+    Migration { version: 7, description: "design hash", sql: include_str!("../../migrations/0007_design_hash.sql") },
 ];
 
 /// The table that says what was applied. Its own name: the tables may live in a user's database, beside their own.

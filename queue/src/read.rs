@@ -28,6 +28,7 @@ pub struct TaskState {
     pub result_successes: Vec<String>,
     pub result_failures: Vec<String>,
     pub output: Option<Value>,
+    pub design_hash: Option<Vec<u8>>,
     pub terminated_at: Option<DateTime<Utc>>,
     pub terminated_by: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Recording the messages of held tasks.
+//! Recording what held tasks say of themselves while they run: messages, the version of a design.
 
 use sqlx::PgExecutor;
 use uuid::Uuid;
@@ -33,6 +33,21 @@ pub async fn record(db: impl PgExecutor<'_>, held: &[Held], messages: &[Numbered
         .bind(messages.iter().map(|message| message.message.context.as_deref()).collect::<Vec<_>>())
         .bind(messages.iter().map(|message| message.message.context_type.as_deref()).collect::<Vec<_>>())
         .bind(messages.iter().map(|message| message.message.extra.as_ref()).collect::<Vec<_>>())
+        .fetch_all(db)
+        .await?)
+}
+
+/// Notes on held tasks which version of its design each works with, by SHA-256; returns the ids of those that say so. One
+/// that is missing was locked by somebody else at this moment (send it again) or is lost. Sent twice, the second has no
+/// effect.
+///
+/// # Errors
+/// Those of the database.
+pub async fn record_designs(db: impl PgExecutor<'_>, designs: &[(Held, [u8; 32])]) -> Result<Vec<Uuid>> {
+    Ok(sqlx::query_scalar(include_str!("sql/record_designs.sql"))
+        .bind(designs.iter().map(|(held, _)| held.task_id).collect::<Vec<_>>())
+        .bind(designs.iter().map(|(held, _)| held.claim_token).collect::<Vec<_>>())
+        .bind(designs.iter().map(|(_, hash)| hash.as_slice()).collect::<Vec<_>>())
         .fetch_all(db)
         .await?)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::Executor;
 use crate::backoff::Backoff;
+use crate::design::Resolver;
 use crate::metrics::ActionMetrics;
 
 /// What a worker does for an action name.
@@ -15,7 +16,16 @@ pub(crate) struct Action {
     /// For tasks that bring none of their own.
     pub(crate) timeout: Duration,
     pub(crate) backoff: Backoff,
+    /// What it wants of the design that its task names; `None`: nothing.
+    pub(crate) design: Option<WantedDesign>,
     pub(crate) metrics: ActionMetrics,
+}
+
+/// A design that is resolved before the executor starts.
+pub(crate) struct WantedDesign {
+    pub(crate) resolver: Arc<Resolver>,
+    /// How long that may take.
+    pub(crate) timeout: Duration,
 }
 
 impl fmt::Debug for Action {

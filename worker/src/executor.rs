@@ -4,13 +4,15 @@ use std::collections::{HashSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use longshore_queue::{NewTask, Outcome, ResultMessage, Task};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, oneshot};
 use uuid::Uuid;
+
+use crate::design::resolve::{ContentHash, Resolved};
 
 /// A future that an executor returns.
 pub type Execution<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
@@ -63,6 +65,9 @@ pub struct Context {
     messages: Mutex<Messages>,
     said: UnboundedSender<Uuid>,
     subtasks: Mutex<Asked>,
+    design: OnceLock<Resolved>,
+    /// The hash of the design, until it is taken to be recorded.
+    unrecorded: Mutex<Option<ContentHash>>,
 }
 
 /// Lists of subtasks asked for and not yet inserted.
@@ -127,6 +132,8 @@ impl Context {
             messages: Mutex::default(),
             said,
             subtasks: Mutex::default(),
+            design: OnceLock::new(),
+            unrecorded: Mutex::default(),
         }
     }
 
@@ -138,6 +145,27 @@ impl Context {
     /// How long this attempt may take, from its start; then it is asked to stop.
     pub fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// The design that the task names, where its action wants it (`design` in the action's configuration).
+    pub fn design(&self) -> Option<&Resolved> {
+        self.design.get()
+    }
+
+    /// Hands the design over, before the executor starts; a second one is passed over. For whoever runs an executor: the
+    /// worker, or a test of one.
+    pub fn set_design(&self, design: Resolved) {
+        let hash = design.content_hash();
+        if self.design.set(design).is_ok() {
+            *self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner) = Some(hash);
+            // nobody receives only when the worker is gone
+            self.said.send(self.task.task_id).ok();
+        }
+    }
+
+    /// Takes the hash of a design that is not recorded yet.
+    pub(crate) fn take_design_hash(&self) -> Option<ContentHash> {
+        self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Appends to the task's log, in order. Does not wait; what comes faster than it can be recorded is dropped, and

@@ -6,6 +6,8 @@ use longshore_queue::Error;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
+use crate::design::resolve::Class;
+
 const QUEUE_WAIT: &str = "longshore_queue_wait_seconds";
 const EXECUTION: &str = "longshore_task_execution_seconds";
 const ATTEMPTS: &str = "longshore_task_attempts";
@@ -45,7 +47,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
 }
 
 /// Every metric, its type and what it says; `METRICS.md` is held equal to this by a test.
-pub const METRICS: [(&str, &str, &str); 34] = [
+pub const METRICS: [(&str, &str, &str); 37] = [
     ("longshore_build_info", "gauge", "1, with version and schema_version"),
     ("longshore_build_data_pruned_total", "counter", "entries of build data removed by retention"),
     ("longshore_claim_batch_size", "histogram", "tasks a claim brought"),
@@ -53,6 +55,17 @@ pub const METRICS: [(&str, &str, &str); 34] = [
     ("longshore_complete_batch_size", "histogram", "tasks settled by one statement"),
     ("longshore_complete_seconds", "histogram", "time of a settling statement, by result: ok, error"),
     ("longshore_db_errors_total", "counter", "database errors, by op and SQLSTATE class"),
+    ("longshore_design_cache_bytes", "gauge", "bytes of designs kept in memory"),
+    (
+        "longshore_design_fetches_total",
+        "counter",
+        "designs asked for over HTTP, by result: fetched, not_modified, failed",
+    ),
+    (
+        "longshore_design_resolve_seconds",
+        "histogram",
+        "time an attempt waited for its design, by result: ok, permanent, transient",
+    ),
     ("longshore_heartbeat_age_seconds", "gauge", "time since the last heartbeat that went through"),
     ("longshore_heartbeat_failures_total", "counter", "heartbeats that did not"),
     ("longshore_leader", "gauge", "1 on the active instance, 0 elsewhere"),
@@ -146,6 +159,16 @@ impl Finish {
         (Self::Released, "released"),
         (Self::Lost, "lost"),
     ];
+}
+
+/// An attempt has its design, or an error of this class.
+pub(crate) fn design_resolved(took: Duration, failed: Option<Class>) {
+    let result = match failed {
+        None => "ok",
+        Some(Class::Permanent) => "permanent",
+        Some(Class::Transient) => "transient",
+    };
+    histogram!("longshore_design_resolve_seconds", "result" => result).record(took.as_secs_f64());
 }
 
 /// Handles of one action in one queue.

@@ -4,6 +4,7 @@
 //! report as done is looked up by its token: settled by the first time, held but locked by somebody for the moment, or
 //! lost to another claim. So an unknown COMMIT never becomes a second completion or a new attempt.
 
+mod designs;
 mod subtasks;
 
 use std::collections::{HashMap, HashSet};
@@ -54,6 +55,8 @@ pub(crate) struct Settler {
     said: HashSet<Uuid>,
     /// Messages that have their number and are not yet known to be recorded.
     numbered: Vec<(Held, NumberedMessage)>,
+    /// Versions of designs that are not yet known to be recorded.
+    designs: Vec<(Held, [u8; 32])>,
     /// Outcomes of tasks whose messages come first and could not be recorded in this turn.
     held_back: Vec<Verdict>,
     /// When a completion last waited for a lock in vain.
@@ -73,6 +76,7 @@ impl Settler {
             pending: Vec::new(),
             said: HashSet::new(),
             numbered: Vec::new(),
+            designs: Vec::new(),
             held_back: Vec::new(),
             locked: None,
             asked: false,
@@ -87,7 +91,7 @@ impl Settler {
         while self.gather().await {
             self.fleet.vital.turn(turn);
             // an error has been logged and waited for by the link; what is pending stays so
-            if self.insert().await.is_ok() && self.record().await.is_ok() {
+            if self.insert().await.is_ok() && self.record().await.is_ok() && self.record_designs().await.is_ok() {
                 self.settle().await.ok();
             }
         }
@@ -97,7 +101,7 @@ impl Settler {
     /// Takes in what is there, waiting for the first if nothing is; false when the worker has ended.
     async fn gather(&mut self) -> bool {
         let mut settled = Vec::new();
-        let waits = self.asked || !self.held_back.is_empty();
+        let waits = self.asked || !self.held_back.is_empty() || !self.designs.is_empty();
         if self.pending.is_empty() && self.said.is_empty() && self.numbered.is_empty() && !waits {
             tokio::select! {
                 _ = self.inbox.settled.recv_many(&mut settled, BATCH_MAX) => {}
@@ -216,6 +220,10 @@ impl Settler {
             let known = self.fleet.attempts();
             self.said.iter().filter_map(|task_id| known.get(task_id).cloned()).collect()
         };
+        for attempt in &attempts {
+            let hash = attempt.context.take_design_hash();
+            self.designs.extend(hash.map(|hash| (attempt.held(), hash.0)));
+        }
         let mut unread: Vec<(Arc<Attempt>, Vec<ResultMessage>)> = Vec::new();
         for attempt in &attempts {
             if attempt.log().is_none() && attempt.context.has_messages() {

@@ -12,9 +12,10 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
 
-use crate::action::Action;
+use crate::action::{Action, WantedDesign};
 use crate::claimer::Claimer;
 use crate::config::{Config, ConfigError, Connection};
+use crate::design::Resolver;
 use crate::executors;
 use crate::fleet::{Fleet, Identity, Phase};
 use crate::lane::Lane;
@@ -240,6 +241,12 @@ impl Worker {
         Ok(ended)
     }
 
+    /// What resolves designs, where an action wants them: nobody else needs the files that its configuration names.
+    fn resolver(&self) -> Result<Option<Arc<Resolver>>, ConfigError> {
+        let wanted = self.config.actions.values().any(|action| action.design.is_some());
+        Ok(if wanted { Some(Arc::new(Resolver::new(&self.config.design)?)) } else { None })
+    }
+
     /// Makes the lanes, and per lane the actions that are claimed from it.
     #[allow(clippy::type_complexity, reason = "named by its one use")]
     fn build(
@@ -259,6 +266,7 @@ impl Worker {
             };
             made.insert(name, executor);
         }
+        let resolver = self.resolver()?;
         let mut lanes = Vec::new();
         let mut actions = Vec::new();
         for (queue, settings) in &self.config.queues {
@@ -270,6 +278,10 @@ impl Worker {
                         executor: Arc::clone(&made[name.as_str()]),
                         timeout: action.timeout,
                         backoff: action.retry,
+                        design: resolver.as_ref().zip(action.design).map(|(resolver, wanted)| WantedDesign {
+                            resolver: Arc::clone(resolver),
+                            timeout: wanted.timeout,
+                        }),
                         metrics: ActionMetrics::new(queue, name, index),
                     };
                     of_lane.insert(name.clone(), Arc::new(action));

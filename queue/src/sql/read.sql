@@ -19,6 +19,7 @@ SELECT
     coalesce(tasks.result_successes, '{}') AS result_successes,
     coalesce(tasks.result_failures, '{}') AS result_failures,
     coalesce(tasks.output, task_output.output) AS output,
+    tasks.design_hash,
     tasks."terminated" AS terminated_at,
     tasks.terminated_by
 FROM tasks

@@ -6,6 +6,7 @@ mod support;
 
 mod build_data;
 mod contract;
+mod designs;
 mod documents;
 mod figures;
 mod leader;

@@ -27,6 +27,7 @@ use self::ending::{End, Exit};
 use self::output::{Transcript, listen};
 use self::program::program;
 use self::tree::Tree;
+use super::input;
 use crate::config::CommandSettings;
 use crate::{Context, Execution, Executor, Stop};
 
@@ -51,7 +52,7 @@ impl Command {
     }
 
     async fn attempt(&self, context: &Context) -> Outcome {
-        let task = serde_json::to_vec(context.task()).expect("a task's keys are strings and its values are JSON");
+        let task = input::json(context);
         let mut tree = match Tree::start(program(&self.settings, context.task())).await {
             Ok(tree) => tree,
             Err(error) => return Outcome::retry("spawn", format!("cannot start `{}`: {error}", self.settings.argv[0])),

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 pub use self::target::Error;
 
 use self::answer::Class;
-use super::protocol;
+use super::{input, protocol};
 use crate::config::HttpSettings;
 use crate::{Context, Execution, Executor, Stop};
 
@@ -84,7 +84,7 @@ impl Http {
     }
 
     async fn post(&self, context: &Context) -> Outcome {
-        let task = serde_json::to_vec(context.task()).expect("a task's keys are strings and its values are JSON");
+        let task = input::json(context);
         let request = self.client.post(self.url.clone()).headers(self.headers(context.task())).body(task);
         let response = match request.timeout(context.timeout()).send().await {
             Ok(response) => response,

@@ -5,6 +5,7 @@
 
 pub mod command;
 pub mod http;
+mod input;
 mod json;
 mod noop;
 mod protocol;
