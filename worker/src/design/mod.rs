@@ -9,4 +9,6 @@ pub mod filter;
 pub mod finding;
 pub mod ingest;
 pub mod model;
+pub mod schema;
 pub mod units;
+mod yaml;
