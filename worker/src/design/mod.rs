@@ -12,7 +12,9 @@ pub mod ingest;
 pub mod model;
 pub mod reference;
 pub mod resolve;
+pub mod schema;
 pub mod units;
+mod yaml;
 
 pub use reference::Reference;
 pub use resolve::{ResolveError, Resolved, Resolver};

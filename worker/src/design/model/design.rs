@@ -23,7 +23,36 @@ pub struct Design {
     pub promenade_configs: Documents<PromenadeConfig>,
 }
 
+/// A document of any kind.
+#[derive(Debug, Clone)]
+pub enum AnyDocument {
+    Region(Region),
+    Rack(Rack),
+    Network(Network),
+    NetworkLink(NetworkLink),
+    HardwareProfile(HardwareProfile),
+    HostProfile(HostProfile),
+    BaremetalNode(BaremetalNode),
+    BootAction(BootAction),
+    PromenadeConfig(PromenadeConfig),
+}
+
 impl Design {
+    /// Adds a document behind those of its kind.
+    pub fn add(&mut self, document: AnyDocument) {
+        match document {
+            AnyDocument::Region(region) => self.site = Some(region),
+            AnyDocument::Rack(rack) => self.racks.push(rack),
+            AnyDocument::Network(network) => self.networks.push(network),
+            AnyDocument::NetworkLink(link) => self.network_links.push(link),
+            AnyDocument::HardwareProfile(profile) => self.hardware_profiles.push(profile),
+            AnyDocument::HostProfile(profile) => self.host_profiles.push(profile),
+            AnyDocument::BaremetalNode(node) => self.nodes.push(node),
+            AnyDocument::BootAction(action) => self.boot_actions.push(action),
+            AnyDocument::PromenadeConfig(config) => self.promenade_configs.push(config),
+        }
+    }
+
     /// How many documents of each kind it holds; kinds without one are left out.
     pub fn counts(&self) -> BTreeMap<Kind, usize> {
         let counts = [
@@ -55,7 +84,7 @@ pub struct Documents<T> {
 
 impl<T: Document> Documents<T> {
     pub fn push(&mut self, document: T) {
-        // A stream holds 50,000 documents at most, so an index fits.
+        // A design holds 100,000 documents at most (`ingest::DOCUMENTS_MAX`), so an index fits.
         let index = self.list.len() as u32;
         self.by_name.entry(document.name().clone()).or_insert(index);
         self.list.push(document);

@@ -24,7 +24,7 @@ use serde::Serialize;
 use super::finding::DocumentRef;
 
 pub use boot_action::{Asset, AssetData, AssetKind, BootAction, Segment};
-pub use design::{Design, Documents};
+pub use design::{AnyDocument, Design, Documents};
 pub use hardware_profile::{BootMode, BootstrapProtocol, DeviceAlias, HardwareProfile, Hugepages};
 pub use host::{
     Address, AddressKind, BaremetalNode, Filesystem, HostProfile, HostSettings, Interface, LogicalVolume, Oob,

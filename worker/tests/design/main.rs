@@ -1,0 +1,9 @@
+//! Design documents from the outside: fixtures with golden findings, whole sites, schemas, filters, hostile input.
+
+mod chance;
+mod filters;
+mod fuzz;
+mod golden;
+mod hostile;
+mod schemas;
+mod site;
