@@ -1,11 +1,13 @@
-//! Measures how long a synthetic site takes to be read and compiled, and how much memory at most:
+//! Measures how long a synthetic site takes to be read, compiled and checked, and how much memory at most:
 //! `cargo run --release --example design_site -- 5000`
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use longshore_worker::design::check::Tally;
 use longshore_worker::design::compile::compile;
 use longshore_worker::design::ingest::{Status, ingest};
+use longshore_worker::design::rules::{self, Platforms, Subject};
 
 #[path = "../tests/design/site.rs"]
 mod site;
@@ -22,10 +24,14 @@ fn main() {
     }
     assert!(ingested.status == Status::Success, "the site is read");
     let compiled = compile(Arc::new(ingested.design));
-    let done = begun.elapsed();
+    let compiled_after = begun.elapsed();
     assert!(compiled.findings.is_empty(), "the site compiles: {:?}", compiled.findings.first());
+    let platforms = Platforms::from_json(r#"{"noble": ["hwe-24.04"]}"#).expect("an image and its kernel");
+    let found = rules::check(&Subject { compiled: &compiled, platforms: Some(&platforms) });
+    let done = begun.elapsed();
+    assert_eq!(Tally::of(&found), Tally::default(), "no rule finds fault with the site: {:?}", found.first());
     println!(
-        "{} nodes, {:.1} MB: read {read:.0?}, read and compiled {done:.0?}, peak {} MiB, before {} MiB",
+        "{} nodes, {:.1} MB: read {read:.0?}, compiled after {compiled_after:.0?}, checked after {done:.0?}, peak {} MiB, before {} MiB",
         compiled.nodes.len(),
         yaml.len() as f64 / 1e6,
         peak_kib() / 1024,

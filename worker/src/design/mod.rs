@@ -3,8 +3,10 @@
 //! What names them is a `reference`, and `resolve` brings them in. From there on nothing does I/O, and nothing stops at
 //! the first thing wrong: what is found is a `finding`. `ingest` reads a stream of documents (`yaml` splits it into value
 //! trees, `schema` holds each against the schema of its kind) into the typed `model`; `compile` makes the effective
-//! design out of it; `filter` selects nodes; `rules` check it.
+//! design out of it; `filter` selects nodes; `rules` look for mistakes. `check` does all of it, and `status` is what clients of the
+//! provisioner's validation read.
 
+pub mod check;
 pub mod compile;
 pub mod filter;
 pub mod finding;
@@ -12,7 +14,9 @@ pub mod ingest;
 pub mod model;
 pub mod reference;
 pub mod resolve;
+pub mod rules;
 pub mod schema;
+pub mod status;
 pub mod units;
 mod yaml;
 

@@ -26,14 +26,18 @@ pub(crate) fn fixtures() -> Vec<(String, Vec<u8>)> {
     fixtures
 }
 
+/// Whether goldens are written rather than compared.
+pub(crate) fn writes() -> bool {
+    std::env::var_os("GOLDEN").is_some_and(|value| value == "write")
+}
+
 #[test]
 fn each_fixture_comes_to_its_golden() {
-    let write = std::env::var_os("GOLDEN").is_some_and(|value| value == "write");
     let mut differing = Vec::new();
     for (name, bytes) in fixtures() {
         let told = told(&bytes);
         let path = Path::new(FIXTURES).join(format!("{name}.golden"));
-        if write {
+        if writes() {
             std::fs::write(&path, &told).expect("the golden is written");
         } else if std::fs::read_to_string(&path).unwrap_or_default() != told {
             println!("--- {name}\n{told}");
@@ -57,7 +61,8 @@ fn told(bytes: &[u8]) -> String {
     told
 }
 
-fn tell(told: &mut String, findings: &[Finding]) {
+/// Writes findings, a line each.
+pub(crate) fn tell<'f>(told: &mut String, findings: impl IntoIterator<Item = &'f Finding>) {
     for Finding { code, rule, severity, message, remedy, documents, line, .. } in findings {
         let documents: Vec<String> = documents.iter().map(|at| format!("{} {}", at.schema, at.name)).collect();
         let line = line.map_or("-".to_owned(), |line| line.to_string());

@@ -5,5 +5,6 @@ mod filters;
 mod fuzz;
 mod golden;
 mod hostile;
+mod rules;
 mod schemas;
 mod site;
