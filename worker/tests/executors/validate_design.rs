@@ -105,7 +105,7 @@ async fn an_attempt_without_a_design_fails() {
 async fn who_is_asked_to_stop_does_not_wait_for_the_end_of_the_check() {
     for (reason, ended) in [(Stop::Shutdown, false), (Stop::Lost, false), (Stop::Terminated, true)] {
         let mut attempt =
-            attempt_with(&"---\nschema: drydock/Region/v1\nmetadata: {name: r}\ndata: {}\n".repeat(90_000));
+            attempt_with(&"---\nschema: drydock/Region/v1\nmetadata: {name: r}\ndata: {}\n".repeat(2_000));
         attempt.context.stop(reason);
         match attempt.run(&ValidateDesign).await {
             Outcome::Ended(result) => assert!(ended && result.status == ResultStatus::Failure),
