@@ -150,6 +150,9 @@ impl Schema {
         match &node.value {
             Value::Map(map) => {
                 for (key, value) in map.iter() {
+                    if violations.len() >= VIOLATIONS_MAX {
+                        return;
+                    }
                     let path = Path::Key(path, key);
                     match (self.properties.get(key), &self.others) {
                         (Some(schema), _) | (None, Others::Each(schema)) => schema.check(value, &path, violations),

@@ -233,3 +233,69 @@ impl fmt::Display for Mac {
         write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GB: u64 = 1_000_000_000;
+
+    #[test]
+    fn sizes_take_their_part_of_a_device() {
+        let table: [(&str, Result<u64, SizeError>); 17] = [
+            ("20g", Ok(20 * GB)),
+            ("20GB", Ok(20 * GB)),
+            ("1gi", Ok(1 << 30)),
+            ("512MiB", Ok(512 << 20)),
+            ("1t", Err(SizeError::NotEnoughStorage)),
+            ("50%", Ok(50 * GB)),
+            ("33%", Ok(33 * GB)),
+            ("81%", Err(SizeError::NotEnoughStorage)),
+            ("-5%", Err(SizeError::Negative)),
+            (">20g", Ok(80 * GB - (4 << 20))),
+            (">80g", Ok(80 * GB)),
+            (">81g", Err(SizeError::NotEnoughStorage)),
+            ("20Gb", Err(SizeError::Unreadable)),
+            ("20", Err(SizeError::Unreadable)),
+            ("20 g", Err(SizeError::Unreadable)),
+            ("1.5g", Err(SizeError::Unreadable)),
+            ("99999999999t", Err(SizeError::TooLarge)),
+        ];
+        for (text, bytes) in table {
+            let told = text.parse::<Size>().and_then(|size| size.bytes(100 * GB, 80 * GB));
+            assert_eq!(told, bytes, "{text}");
+        }
+    }
+
+    #[test]
+    fn networks_know_their_host_bits_and_their_addresses() {
+        let cidr = |text: &str| text.parse::<Cidr>();
+        let network = cidr("10.1.2.3/16").expect("a network");
+        assert!(network.has_host_bits());
+        assert_eq!(network.masked().to_string(), "10.1.0.0/16");
+        assert!(network.contains("10.1.255.1".parse().expect("an address")));
+        assert!(!network.contains("10.2.0.1".parse().expect("an address")));
+        assert!(!network.contains("::1".parse().expect("an address")));
+        assert_eq!(cidr("10.1.0.0/255.255.0.0"), cidr("10.1.0.0/16"));
+        assert_eq!(cidr("10.1.0.1"), cidr("10.1.0.1/32"));
+        assert!(!cidr("fd00::/8").expect("a network").has_host_bits());
+        for text in
+            ["", "/", "10.1.0.0/", "10.1.0.0/33", "10.1.0.0/255.0.255.0", "10.1.0/24", "fd00::/129", "fd00::/ffff::"]
+        {
+            assert_eq!(cidr(text), Err(NotACidr), "{text}");
+        }
+    }
+
+    #[test]
+    fn hardware_addresses_are_six_pairs() {
+        let mac: Mac = "52:54:00:AB:cd:0f".parse().expect("an address");
+        assert_eq!(mac, Mac([0x52, 0x54, 0, 0xab, 0xcd, 0x0f]));
+        assert_eq!(mac.to_string(), "52:54:00:ab:cd:0f");
+        assert_eq!("52-54-00-ab-cd-0f".parse(), Ok(mac));
+        for text in
+            ["", "52:54:00:ab:cd", "52:54:00:ab:cd:0g", "52:54-00:ab:cd:0f", "52.54.00.ab.cd.0f", "é2:54:00:ab:cd:0"]
+        {
+            assert_eq!(text.parse::<Mac>(), Err(NotAMac), "{text}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Design documents from the outside: fixtures with golden findings, whole sites, schemas, filters, hostile input.
 
 mod chance;
+mod compiled;
 mod filters;
 mod fuzz;
 mod golden;

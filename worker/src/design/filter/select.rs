@@ -5,9 +5,9 @@ use super::{Filter, Join, NodeFilter};
 use crate::design::compile::EffectiveNode;
 use crate::design::model::{Labels, Text};
 
-/// Nodes looked at in one selection or for all boot actions of a design: a second of work. A thousand actions that
-/// each look at all of 50,000 nodes need as many.
-const STEPS_MAX: usize = 50_000_000;
+/// Nodes looked at in one selection, or for all boot actions of a design: 200 actions that each look at all of 50,000
+/// nodes need as many, and they take a fraction of a second.
+const STEPS_MAX: usize = 10_000_000;
 
 /// A filter that takes more steps than allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -71,7 +71,7 @@ impl<'n> Selection<'n> {
         let mut joined = Joined::new(*filter_set_type);
         for filter in filter_set {
             if let Some(nodes) = self.filter(filter)? {
-                joined.add(nodes);
+                joined.add(&nodes);
             }
         }
         Ok(joined.nodes().unwrap_or_default())
@@ -88,10 +88,10 @@ impl<'n> Selection<'n> {
         let tags = self.tags.having(tags, filter.filter_type, &mut self.steps)?;
         let labels = filter.node_labels.iter().map(|(label, value)| (&**label, &**value));
         let labels = self.labels.having(labels, filter.filter_type, &mut self.steps)?;
-        [names, racks, tags, labels].into_iter().flatten().for_each(|nodes| joined.add(nodes));
+        [names, racks, tags, labels].into_iter().flatten().for_each(|nodes| joined.add(&nodes));
         if filter.filter_type == Join::Union {
             // A union of nothing is no nodes, wherever it stands.
-            joined.add(Vec::new());
+            joined.add(&[]);
         }
         Ok(joined.nodes())
     }
@@ -102,15 +102,13 @@ fn any_of<'s>(
     lists: impl Iterator<Item = Option<&'s Vec<u32>>>,
     steps: &mut usize,
 ) -> Result<Option<Vec<u32>>, TooLarge> {
-    let mut found: Option<Vec<u32>> = None;
+    let mut joined = Joined::new(Join::Union);
     for list in lists {
-        let nodes = found.get_or_insert_default();
-        if let Some(list) = list {
-            take_steps(steps, list.len())?;
-            nodes.extend(list);
-        }
+        let list = list.map(Vec::as_slice).unwrap_or_default();
+        take_steps(steps, list.len())?;
+        joined.add(list);
     }
-    Ok(found.map(in_order))
+    Ok(joined.nodes())
 }
 
 fn take_steps(steps: &mut usize, more: usize) -> Result<(), TooLarge> {
@@ -159,7 +157,7 @@ impl<'n, K: Copy + Eq + std::hash::Hash + 'n> Shared<K> {
         for value in values {
             let parts = self.parts.get(&value).map(Vec::as_slice).unwrap_or_default();
             take_steps(steps, parts.len())?;
-            joined.add(parts.to_vec());
+            joined.add(parts);
         }
         let Some(parts) = joined.nodes() else { return Ok(None) };
         any_of(parts.iter().map(|part| self.nodes.get(*part as usize)), steps)
@@ -171,26 +169,35 @@ impl<'n, K: Copy + Eq + std::hash::Hash + 'n> Shared<K> {
 struct Joined {
     join: Join,
     nodes: Option<Vec<u32>>,
+    /// How many there were when they were last put in order.
+    ordered: usize,
 }
+
+/// Nodes added to a union before it is put in order: enough to make that seldom.
+const UNORDERED_MAX: usize = 4096;
 
 impl Joined {
     fn new(join: Join) -> Joined {
-        Joined { join, nodes: None }
+        Joined { join, nodes: None, ordered: 0 }
     }
 
     /// Joins one more set, ascending.
-    fn add(&mut self, more: Vec<u32>) {
-        self.nodes = Some(match (self.nodes.take(), self.join) {
-            (None, _) => more,
-            (Some(mut nodes), Join::Union) => {
+    fn add(&mut self, more: &[u32]) {
+        let Some(nodes) = &mut self.nodes else {
+            self.nodes = Some(more.to_vec());
+            return;
+        };
+        match self.join {
+            Join::Intersection => nodes.retain(|node| more.binary_search(node).is_ok()),
+            Join::Union => {
                 nodes.extend(more);
-                nodes
+                // So it never holds much more than the nodes it has, however many sets bring them.
+                if nodes.len() > 2 * self.ordered + UNORDERED_MAX {
+                    *nodes = in_order(std::mem::take(nodes));
+                    self.ordered = nodes.len();
+                }
             }
-            (Some(mut nodes), Join::Intersection) => {
-                nodes.retain(|node| more.binary_search(node).is_ok());
-                nodes
-            }
-        });
+        }
     }
 
     /// All of them, ascending; `None` if no set was joined.

@@ -13,7 +13,7 @@ use scalar::resolve;
 pub(super) use scalar::{Amount, Number};
 pub(super) use stream::{Document, Stream, SyntaxError};
 
-/// A value and the line on which it begins, counted from 1.
+/// A value and its line, counted from 1: that of its key if it has one, otherwise where it begins.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Node<'a> {
     pub(super) value: Value<'a>,

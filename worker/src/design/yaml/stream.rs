@@ -152,9 +152,9 @@ enum Content<'a> {
     Map { entries: Vec<(Cow<'a, str>, Node<'a>)>, merged: Vec<Node<'a>>, key: Option<Key<'a>> },
 }
 
-/// A key whose value has not come.
+/// A key whose value has not come; a text with its line.
 enum Key<'a> {
-    Text(Cow<'a, str>),
+    Text(Cow<'a, str>, u32),
     /// `<<`
     Merge,
     /// One that is no scalar: its value is dropped.
@@ -296,7 +296,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Puts a finished value into the collection that is open, or makes it the root.
-    fn place(&mut self, node: Node<'a>, height: usize) {
+    fn place(&mut self, mut node: Node<'a>, height: usize) {
         let line = node.line;
         let Some(frame) = self.open.last_mut() else {
             self.root = Some(node);
@@ -306,11 +306,14 @@ impl<'a> Builder<'a> {
         match &mut frame.content {
             Content::List(items) => items.push(node),
             Content::Map { entries, merged, key } => match key.take() {
-                Some(Key::Text(name)) => entries.push((name, node)),
+                Some(Key::Text(name, line)) => {
+                    node.line = line;
+                    entries.push((name, node));
+                }
                 Some(Key::Merge) => merged.push(node),
                 Some(Key::Refused) => {}
                 None => match node.value {
-                    Value::Text(name) => *key = Some(Key::Text(name)),
+                    Value::Text(name) => *key = Some(Key::Text(name, line)),
                     Value::List(_) | Value::Map(_) => {
                         *key = Some(Key::Refused);
                         self.fault(line, "a key is a list or a mapping; only scalars are taken".to_owned());
@@ -318,7 +321,7 @@ impl<'a> Builder<'a> {
                     // A number or a boolean comes here through an alias or a tag.
                     _ => {
                         let text = node.scalar_text().map(Cow::into_owned).unwrap_or_default();
-                        *key = Some(Key::Text(Cow::Owned(text)));
+                        *key = Some(Key::Text(Cow::Owned(text), line));
                     }
                 },
             },
