@@ -12,7 +12,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, oneshot};
 use uuid::Uuid;
 
-use crate::design::resolve::{ContentHash, Resolved};
+use crate::design::Resolved;
 
 /// A future that an executor returns.
 pub type Execution<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
@@ -66,8 +66,6 @@ pub struct Context {
     said: UnboundedSender<Uuid>,
     subtasks: Mutex<Asked>,
     design: OnceLock<Resolved>,
-    /// The hash of the design, until it is taken to be recorded.
-    unrecorded: Mutex<Option<ContentHash>>,
 }
 
 /// Lists of subtasks asked for and not yet inserted.
@@ -133,7 +131,6 @@ impl Context {
             said,
             subtasks: Mutex::default(),
             design: OnceLock::new(),
-            unrecorded: Mutex::default(),
         }
     }
 
@@ -155,17 +152,8 @@ impl Context {
     /// Hands the design over, before the executor starts; a second one is passed over. For whoever runs an executor: the
     /// worker, or a test of one.
     pub fn set_design(&self, design: Resolved) {
-        let hash = design.content_hash();
-        if self.design.set(design).is_ok() {
-            *self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner) = Some(hash);
-            // nobody receives only when the worker is gone
-            self.said.send(self.task.task_id).ok();
-        }
-    }
-
-    /// Takes the hash of a design that is not recorded yet.
-    pub(crate) fn take_design_hash(&self) -> Option<ContentHash> {
-        self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner).take()
+        // there is one a task, so the second is the first
+        self.design.set(design).ok();
     }
 
     /// Appends to the task's log, in order. Does not wait; what comes faster than it can be recorded is dropped, and

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use reqwest::Url;
 use reqwest::header::HeaderValue;
+use toml::de::DeTable;
 
+use super::error::Report;
 use super::section::{Section, cut};
 use super::{ConfigError, DEFAULT_FILE, parse_with, read_file};
 use crate::design::resolve::address::{Allowed, Origin};
@@ -42,6 +44,14 @@ pub struct Design {
     pub keystone: Option<Keystone>,
     /// Who asks elsewhere, by a name of the user's.
     pub credentials: BTreeMap<String, Credential>,
+}
+
+impl Default for Design {
+    /// What holds where a file has no such section, and for who has no file.
+    fn default() -> Self {
+        let (table, _) = DeTable::parse_recoverable("");
+        design(&Section::root(table.get_ref(), &Report::new("", "")))
+    }
 }
 
 /// Who asks Keystone for a token, and where it may be sent.
