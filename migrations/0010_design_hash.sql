@@ -6,5 +6,23 @@
 -- Undo: ALTER TABLE tasks DROP COLUMN design_hash.
 
 ALTER TABLE tasks
-    -- by the holder, before its executor starts: SHA-256 of the bytes; NULL: its action wants no design, or none came yet
+    -- by the holder, with the outcome of an attempt: SHA-256 of the bytes; NULL: its action wants no design, or none came
     ADD COLUMN design_hash bytea;
+
+-- Whoever completes tasks writes it: workers go on before roles.sql is run again.
+DO $grants$
+DECLARE
+    grantee text;
+BEGIN
+    FOR grantee IN
+        SELECT DISTINCT quote_ident(given.grantee)
+        FROM information_schema.column_privileges AS given
+        WHERE given.table_schema = current_schema()
+            AND given.table_name = 'tasks'
+            AND given.column_name = 'result_links'
+            AND given.privilege_type = 'UPDATE'
+    LOOP
+        EXECUTE format('GRANT UPDATE (design_hash) ON tasks TO %s', CASE grantee WHEN '"PUBLIC"' THEN 'PUBLIC' ELSE grantee END);
+    END LOOP;
+END
+$grants$;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
 use sqlx::PgExecutor;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -30,6 +31,26 @@ pub struct Completion {
     pub result: TaskResult,
     /// How many of its messages have the error flag.
     pub error_count: i32,
+    /// SHA-256 of the design that it worked with; `None` leaves the column as it is. Of a task of a tree it is passed over:
+    /// [`record_designs`](crate::record_designs) notes it before.
+    pub design_hash: Option<[u8; 32]>,
+}
+
+/// What `complete.sql` calls the details: NULL for the completion of a task that leaves nothing but its status.
+#[derive(Serialize)]
+struct Details<'a> {
+    #[serde(flatten)]
+    result: &'a TaskResult,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    design_hash: Option<String>,
+}
+
+impl<'a> Details<'a> {
+    fn of(completion: &'a Completion) -> Option<Self> {
+        let hex = |hash: [u8; 32]| hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let details = Self { result: &completion.result, design_hash: completion.design_hash.map(hex) };
+        (details.result.has_details() || details.design_hash.is_some()).then_some(details)
+    }
 }
 
 /// A task that goes back to the queue.
@@ -106,7 +127,7 @@ pub async fn complete(
         tokens.push(completion.held.claim_token);
         statuses.push(completion.result.status.as_str());
         error_counts.push(completion.error_count);
-        details.push(completion.result.has_details().then_some(Json(&completion.result)));
+        details.push(Details::of(completion).map(Json));
     }
     Ok(sqlx::query_scalar(include_str!("sql/complete.sql"))
         .bind(task_ids)

@@ -37,8 +37,8 @@ pub async fn record(db: impl PgExecutor<'_>, held: &[Held], messages: &[Numbered
         .await?)
 }
 
-/// Notes on held tasks which version of its design each works with, by SHA-256; returns the ids of those that say so. One
-/// that is missing was locked by somebody else at this moment (send it again) or is lost. Sent twice, the second has no
+/// Notes on held tasks which version of its design each works with, by SHA-256; returns the ids of those that say so. For
+/// tasks that go back or belong to trees: [`complete`](crate::complete()) notes it itself. One that is missing was locked by somebody else at this moment (send it again) or is lost. Sent twice, the second has no
 /// effect.
 ///
 /// # Errors

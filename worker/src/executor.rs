@@ -17,7 +17,7 @@ use uuid::Uuid;
 use self::asked::Asked;
 pub(crate) use self::asked::{Ask, Wanted};
 pub use self::asked::{BuildDataRefused, SUBTASKS_MAX, SubtasksRefused};
-use crate::design::resolve::{ContentHash, Resolved};
+use crate::design::Resolved;
 
 /// A future that an executor returns.
 pub type Execution<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
@@ -72,8 +72,6 @@ pub struct Context {
     said: UnboundedSender<Uuid>,
     asked: Mutex<Asked>,
     design: OnceLock<Resolved>,
-    /// The hash of the design, until it is taken to be recorded.
-    unrecorded: Mutex<Option<ContentHash>>,
 }
 
 /// Messages said and not yet recorded.
@@ -136,7 +134,6 @@ impl Context {
             said,
             asked: Mutex::default(),
             design: OnceLock::new(),
-            unrecorded: Mutex::default(),
         }
     }
 
@@ -158,17 +155,8 @@ impl Context {
     /// Hands the design over, before the executor starts; a second one is passed over. For whoever runs an executor: the
     /// worker, or a test of one.
     pub fn set_design(&self, design: Resolved) {
-        let hash = design.content_hash();
-        if self.design.set(design).is_ok() {
-            *self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner) = Some(hash);
-            // nobody receives only when the worker is gone
-            self.said.send(self.task.task_id).ok();
-        }
-    }
-
-    /// Takes the hash of a design that is not recorded yet.
-    pub(crate) fn take_design_hash(&self) -> Option<ContentHash> {
-        self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner).take()
+        // there is one a task, so the second is the first
+        self.design.set(design).ok();
     }
 
     /// Appends to the task's log, in order. Does not wait; what comes faster than it can be recorded is dropped, and

@@ -55,8 +55,6 @@ pub(crate) struct Settler {
     said: HashSet<Uuid>,
     /// Messages that have their number and are not yet known to be recorded.
     numbered: Vec<(Held, NumberedMessage)>,
-    /// Versions of designs that are not yet known to be recorded.
-    designs: Vec<(Held, [u8; 32])>,
     /// Outcomes of tasks whose messages come first and could not be recorded in this turn.
     held_back: Vec<Verdict>,
     /// When a completion last waited for a lock in vain.
@@ -76,7 +74,6 @@ impl Settler {
             pending: Vec::new(),
             said: HashSet::new(),
             numbered: Vec::new(),
-            designs: Vec::new(),
             held_back: Vec::new(),
             locked: None,
             asked: false,
@@ -101,7 +98,7 @@ impl Settler {
     /// Takes in what is there, waiting for the first if nothing is; false when the worker has ended.
     async fn gather(&mut self) -> bool {
         let mut settled = Vec::new();
-        let waits = self.asked || !self.held_back.is_empty() || !self.designs.is_empty();
+        let waits = self.asked || !self.held_back.is_empty();
         if self.pending.is_empty() && self.said.is_empty() && self.numbered.is_empty() && !waits {
             tokio::select! {
                 _ = self.inbox.settled.recv_many(&mut settled, BATCH_MAX) => {}
@@ -223,10 +220,6 @@ impl Settler {
             let known = self.fleet.attempts();
             self.said.iter().filter_map(|task_id| known.get(task_id).cloned()).collect()
         };
-        for attempt in &attempts {
-            let hash = attempt.context.take_design_hash();
-            self.designs.extend(hash.map(|hash| (attempt.held(), hash.0)));
-        }
         let mut unread: Vec<(Arc<Attempt>, Vec<ResultMessage>)> = Vec::new();
         for attempt in &attempts {
             if attempt.log().is_none() && attempt.context.has_messages() {

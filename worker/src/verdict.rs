@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use longshore_queue::{Completion, Outcome, Requeue, ResultStatus, RetryFailed, Suspension, TaskResult, TreeOutcome};
+use longshore_queue::{
+    Completion, Held, Outcome, Requeue, ResultStatus, RetryFailed, Suspension, TaskResult, TreeOutcome,
+};
 
 use crate::Stop;
 use crate::attempt::Attempt;
@@ -17,6 +19,8 @@ pub(crate) struct Verdict {
     pub(crate) attempt: Arc<Attempt>,
     pub(crate) finish: Finish,
     write: Write,
+    /// The version of the design that it worked with, as long as it is not noted on the task.
+    design: Option<[u8; 32]>,
     /// Whether its end may concern others.
     in_tree: bool,
     /// Whether a statement for tasks without a tree has left it undone.
@@ -79,14 +83,16 @@ impl Verdict {
             }
         };
         let terminated = attempt.context.stop_reason() == Some(Stop::Terminated);
-        Self { finish: if terminated { Finish::Terminated } else { finish }, write, in_tree, was_left: false, attempt }
+        let finish = if terminated { Finish::Terminated } else { finish };
+        let design = attempt.context.design().map(|design| design.content_hash().0);
+        Self { attempt, finish, write, design, in_tree, was_left: false }
     }
 
     /// The database would not store the result: the task ends as a failure that says so.
     pub(crate) fn refused(self, error: &longshore_queue::Error) -> Self {
         let result = failure("result_refused", format!("the result cannot be stored: {error}"));
         let write = completion(&self.attempt, result);
-        Self { write, finish: Finish::Failure, in_tree: self.in_tree, was_left: self.was_left, attempt: self.attempt }
+        Self { write, finish: Finish::Failure, ..self }
     }
 
     /// The subtasks that it asked for were refused: as if it had not done its work.
@@ -113,10 +119,23 @@ impl Verdict {
         }
     }
 
+    /// The version of the design that is to be noted before the outcome is written; what completes a task notes it itself.
+    pub(crate) fn design_to_note(&self) -> Option<(Held, [u8; 32])> {
+        self.design.filter(|_| self.way() != Way::Complete).map(|design| (self.attempt.held(), design))
+    }
+
+    /// It is noted, or cannot be.
+    pub(crate) fn design_is_noted(&mut self) {
+        self.design = None;
+    }
+
     /// What ends the task, once its messages are numbered.
     pub(crate) fn completion(&self) -> Option<Completion> {
         match &self.write {
-            Write::Complete(completion) => Some(Completion { error_count: self.error_count(), ..completion.clone() }),
+            Write::Complete(completion) => {
+                let (error_count, design_hash) = (self.error_count(), self.design);
+                Some(Completion { error_count, design_hash, ..completion.clone() })
+            }
             _ => None,
         }
     }
@@ -155,7 +174,7 @@ fn failure(reason: &str, message: String) -> TaskResult {
 }
 
 fn completion(attempt: &Attempt, result: TaskResult) -> Write {
-    Write::Complete(Completion { held: attempt.held(), result, error_count: 0 })
+    Write::Complete(Completion { held: attempt.held(), result, error_count: 0, design_hash: None })
 }
 
 fn requeue(attempt: &Attempt, delay: Duration, attempt_back: bool, reason: &str, message: Option<String>) -> Write {

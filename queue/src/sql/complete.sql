@@ -2,7 +2,7 @@
 -- ended: one that is missing was locked by somebody else, or is no longer held by this claim, or belongs to a tree and is
 -- left to settle_tree.
 --   $1 task_id uuid[]      $2 claim_token uuid[]   $3 result_status text[]   $4 messages with error flag int[]
---   $5 details jsonb[]: NULL, or an object of message, reason, successes, failures, links, output
+--   $5 details jsonb[]: NULL, or an object of message, reason, successes, failures, links, output, design_hash in hex
 --   $6 claim_token uuid[]  $7 int[]: claims of which this statement ends the last so many tasks; their rows go
 --   $8 int: outputs of more bytes than this go to task_output
 --   $9 boolean: tasks that somebody else has locked are passed over, which costs a second look at each task (a quarter
@@ -42,6 +42,8 @@ ended AS (
             THEN ARRAY(SELECT jsonb_array_elements_text(held.details -> 'failures')) END,
         result_links = held.details -> 'links',
         output = CASE WHEN pg_column_size(held.details) <= $8 THEN held.details -> 'output' END,
+        design_hash = CASE WHEN held.details ? 'design_hash'
+            THEN decode(held.details ->> 'design_hash', 'hex') ELSE tasks.design_hash END,
         finished_at = now(),
         updated = now()
     FROM held

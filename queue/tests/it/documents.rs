@@ -91,7 +91,7 @@ async fn an_ended_task_has_its_result_its_links_flat_and_its_log_with_extra_as_a
         output: None,
         bubble: None,
     };
-    actor.complete(&[Completion { held, result, error_count: 1 }], &batch.last()).await.unwrap();
+    actor.complete(&[Completion { held, result, error_count: 1, design_hash: None }], &batch.last()).await.unwrap();
     let message = |text, error, context_type: Option<&str>, context: Option<&str>, extra| {
         json!({
             "message": text, "error": error, "context_type": context_type, "context": context, "ts": "<time>",

@@ -160,7 +160,7 @@ async fn a_completion_sent_twice_has_no_second_effect() {
     let batch = actor.claim(1).await;
     assert_eq!(actor.succeed(&batch).await.len(), 1);
     let failed = TaskResult { status: ResultStatus::Failure, ..TaskResult::default() };
-    let again = Completion { held: batch.held[0], result: failed, error_count: 3 };
+    let again = Completion { held: batch.held[0], result: failed, error_count: 3, design_hash: None };
     assert_eq!(actor.complete(&[again], &batch.last()).await.unwrap(), NO_TASK);
     assert_eq!(fate(&mut actor, batch.held[0]).await, Fate::Settled);
     assert_eq!(database.history().await, "a complete attempt 1 success");
@@ -318,7 +318,7 @@ async fn a_result_is_kept_with_all_its_details_and_a_wide_output_in_a_row_of_its
     let completions = [r#"{"n": 1}"#, wide.as_str()]
         .iter()
         .zip(&batch.held)
-        .map(|(output, held)| Completion { held: *held, result: result(output), error_count: 2 })
+        .map(|(output, held)| Completion { held: *held, result: result(output), error_count: 2, design_hash: None })
         .collect::<Vec<_>>();
     actor.complete(&completions, &batch.last()).await.unwrap();
     for (id, output) in ids.iter().zip([r#"{"n":1}"#, wide.as_str()]) {

@@ -158,7 +158,8 @@ async fn a_worker_role_runs_every_step_of_the_crate() {
     assert_eq!(actor.requeue(&[back(retried, false)], &Default::default()).await.unwrap(), [retried.task_id]);
     let wide = serde_json::value::to_raw_value(&"w".repeat(2 * usize::try_from(OUTPUT_IN_ROW_MAX_BYTES).unwrap()));
     let wide = TaskResult { output: Some(wide.unwrap()), ..TaskResult::default() };
-    let completions = [Completion { held: batch.held[1], result: wide, error_count: 1 }, success(batch.held[0])];
+    let completions =
+        [Completion { held: batch.held[1], result: wide, error_count: 1, design_hash: None }, success(batch.held[0])];
     assert_eq!(actor.complete(&completions, &batch.last()).await.unwrap().len(), 2);
     assert_eq!(step!(db => read(db, ids[1])).unwrap().output.unwrap().as_str().unwrap().len(), 512);
     assert_eq!(step!(db => depths(db, &["default".to_owned()], 10))[0].ready, 1);

@@ -52,8 +52,18 @@ async fn a_running_task_ends_terminated_whatever_it_returns_and_keeps_its_output
         ..TaskResult::default()
     };
     let completions = [
-        Completion { held: batch.held[0], result: result(ResultStatus::Failure, "1"), error_count: 0 },
-        Completion { held: batch.held[3], result: result(ResultStatus::Success, "2"), error_count: 0 },
+        Completion {
+            held: batch.held[0],
+            result: result(ResultStatus::Failure, "1"),
+            error_count: 0,
+            design_hash: None,
+        },
+        Completion {
+            held: batch.held[3],
+            result: result(ResultStatus::Success, "2"),
+            error_count: 0,
+            design_hash: None,
+        },
     ];
     let requeues =
         [back(batch.held[1], false), Requeue { delay: Duration::from_secs(60), ..back(batch.held[2], true) }];

@@ -132,7 +132,7 @@ impl World {
                     None
                 };
                 self.said.insert(held.task_id, Said { result: result.clone(), bubbles });
-                Completion { held, result, error_count: 0 }.into()
+                Completion { held, result, error_count: 0, design_hash: None }.into()
             }
         }
     }

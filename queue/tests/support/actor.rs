@@ -56,6 +56,7 @@ pub fn success(held: Held) -> Completion {
         held,
         result: TaskResult { status: longshore_queue::ResultStatus::Success, ..Default::default() },
         error_count: 0,
+        design_hash: None,
     }
 }
 

@@ -106,7 +106,7 @@ impl Player {
 
     /// The end of a held task.
     pub fn ending(&self, name: &str, result: TaskResult) -> TreeOutcome {
-        Completion { held: self.held[name], result, error_count: 0 }.into()
+        Completion { held: self.held[name], result, error_count: 0, design_hash: None }.into()
     }
 
     /// Ends held tasks in one batch, all in the same way.

@@ -5,6 +5,7 @@
 mod builds;
 mod database;
 mod demo;
+mod design;
 mod dev;
 mod exit;
 mod migrate;
@@ -39,6 +40,7 @@ pub(crate) enum Command {
     Dev(dev::Dev),
     Demo(demo::Demo),
     Builds(builds::Builds),
+    Design(design::Design),
     Schedules(schedules::Schedules),
     Tasks(tasks::Tasks),
     #[command(hide = true)]
@@ -57,6 +59,7 @@ impl Command {
             Self::Dev(dev) => dev.run(),
             Self::Demo(demo) => demo.run(),
             Self::Builds(builds) => builds.run(),
+            Self::Design(design) => design.run(),
             Self::Schedules(schedules) => schedules.run(),
             Self::Tasks(tasks) => tasks.run(),
             Self::DemoProgram(program) => program.run(),

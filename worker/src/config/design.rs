@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use reqwest::Url;
 use reqwest::header::HeaderValue;
+use toml::de::DeTable;
 
+use super::error::Report;
 use super::section::{Section, cut};
+use super::{ConfigError, DEFAULT_FILE, parse_with, read_file};
 use crate::design::resolve::address::{Allowed, Origin};
 use crate::secret::Secret;
 
@@ -41,6 +44,14 @@ pub struct Design {
     pub keystone: Option<Keystone>,
     /// Who asks elsewhere, by a name of the user's.
     pub credentials: BTreeMap<String, Credential>,
+}
+
+impl Default for Design {
+    /// What holds where a file has no such section, and for who has no file.
+    fn default() -> Self {
+        let (table, _) = DeTable::parse_recoverable("");
+        design(&Section::root(table.get_ref(), &Report::new("", "")))
+    }
 }
 
 /// Who asks Keystone for a token, and where it may be sent.
@@ -122,6 +133,22 @@ const CONTENT_TYPES: [&str; 7] = [
     "application/octet-stream",
 ];
 
+impl Design {
+    /// The section of the file at `path`, else at `LONGSHORE_CONFIG`, else of `longshore.toml` in the working directory;
+    /// the defaults where none is named and there is none. For who resolves references and needs nothing else of it.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or all that is wrong with this section.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let variable = std::env::var_os("LONGSHORE_CONFIG").filter(|value| !value.is_empty()).map(PathBuf::from);
+        let default = Path::new(DEFAULT_FILE);
+        let file = path.map(Path::to_owned).or(variable).or_else(|| default.exists().then(|| default.to_owned()));
+        let Some(file) = file else { return parse_with("", "the defaults", design) };
+        let name = file.display().to_string();
+        parse_with(&read_file(&file, &name)?, &name, design)
+    }
+}
+
 pub(super) fn design(root: &Section<'_>) -> Design {
     let section = root.section("design", "design");
     let types = section.texts("content_types").map(|types| types.iter().map(|one| one.to_ascii_lowercase()).collect());
@@ -148,6 +175,11 @@ pub(super) fn of_action(action: &Section<'_>) -> Option<ActionDesign> {
     let section = action.section("design", "actions.NAME.design");
     let timeout = section.duration("timeout");
     section.text("as").map(|_| ActionDesign { form: DesignForm::Bytes, timeout })
+}
+
+/// What an action wants that cannot do without a design and has no such section.
+pub(super) fn unsaid(action: &Section<'_>) -> ActionDesign {
+    ActionDesign { form: DesignForm::Bytes, timeout: action.missing("actions.NAME.design").duration("timeout") }
 }
 
 fn keystone(section: &Section<'_>) -> Option<Keystone> {

@@ -42,7 +42,7 @@ pub(super) enum Kind {
 }
 
 /// What an action's `executor` may be.
-pub(super) const EXECUTORS: &[&str] = &["noop", "command", "http", "rust"];
+pub(super) const EXECUTORS: &[&str] = &["noop", "command", "http", "validate_design", "rust"];
 
 use Default::{Is, Otherwise, Required};
 

@@ -128,6 +128,8 @@ pub enum ActionExecutor {
     Command(CommandSettings),
     /// A POST to a URL.
     Http(HttpSettings),
+    /// The rules for designs, on the one that the task names.
+    ValidateDesign,
     /// An executor that the program registers under the action's name: see [`Config::rust_actions`].
     Rust,
 }
@@ -207,19 +209,7 @@ impl Config {
     /// # Errors
     /// All that is wrong with it, by line.
     pub fn parse(text: &str, name: &str) -> Result<Self, ConfigError> {
-        if text.len() > FILE_MAX_BYTES {
-            return Err(ConfigError::new(name, format!("must be at most {FILE_MAX_BYTES} bytes, got more")));
-        }
-        let report = Report::new(name, text);
-        let (table, errors) = DeTable::parse_recoverable(text);
-        for error in errors {
-            // Only the message: the error's own Display prints the line, which may hold a password.
-            report.add(error.span().map(|span| span.start), format!("is not TOML: {}", error.message()));
-        }
-        report.finish()?;
-        let config = read::config(name, &Section::root(table.get_ref(), &report));
-        report.finish()?;
-        Ok(config)
+        parse_with(text, name, |root| read::config(name, root))
     }
 
     /// Where the database is.
@@ -236,6 +226,23 @@ impl Config {
         let rust = self.actions.iter().filter(|(_, action)| action.executor == ActionExecutor::Rust);
         rust.map(|(name, _)| name.as_str())
     }
+}
+
+/// Reads a text, of which `read` takes what it wants.
+fn parse_with<T>(text: &str, name: &str, read: impl FnOnce(&Section<'_>) -> T) -> Result<T, ConfigError> {
+    if text.len() > FILE_MAX_BYTES {
+        return Err(ConfigError::new(name, format!("must be at most {FILE_MAX_BYTES} bytes, got more")));
+    }
+    let report = Report::new(name, text);
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in errors {
+        // Only the message: the error's own Display prints the line, which may hold a password.
+        report.add(error.span().map(|span| span.start), format!("is not TOML: {}", error.message()));
+    }
+    report.finish()?;
+    let taken = read(&Section::root(table.get_ref(), &report));
+    report.finish()?;
+    Ok(taken)
 }
 
 fn read_file(path: &Path, name: &str) -> Result<String, ConfigError> {

@@ -111,6 +111,8 @@ fn actions(root: &Section<'_>, queues: &BTreeMap<String, Queue>) -> BTreeMap<Str
         let retry = backoff(&section);
         let design = design::of_action(&section);
         if let Some(executor) = executor(&section) {
+            let needs_one = executor == ActionExecutor::ValidateDesign;
+            let design = design.or_else(|| needs_one.then(|| design::unsaid(&section)));
             actions.insert(name, Action { timeout, queues, retry, design, executor });
         }
     }
@@ -171,6 +173,7 @@ fn executor(section: &Section<'_>) -> Option<ActionExecutor> {
         "noop" => Some(ActionExecutor::Noop),
         "command" => command(section).map(ActionExecutor::Command),
         "http" => http(section).map(ActionExecutor::Http),
+        "validate_design" => Some(ActionExecutor::ValidateDesign),
         "rust" => Some(ActionExecutor::Rust),
         _ => None,
     }

@@ -9,6 +9,7 @@ mod input;
 mod json;
 mod noop;
 mod protocol;
+mod validate_design;
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 pub use command::Command;
 pub use http::Http;
 pub use noop::Noop;
+pub use validate_design::ValidateDesign;
 
 use crate::Executor;
 use crate::config::{ActionExecutor, ConfigError};
@@ -40,6 +42,7 @@ pub(crate) fn from_config(name: &str, executor: &ActionExecutor) -> Result<Optio
             Some(Arc::new(Command::new(settings.clone()).map_err(|error| refused(name, error))?))
         }
         ActionExecutor::Http(settings) => Some(Arc::new(Http::new(settings).map_err(|error| refused(name, error))?)),
+        ActionExecutor::ValidateDesign => Some(Arc::new(ValidateDesign)),
         ActionExecutor::Rust => None,
     })
 }

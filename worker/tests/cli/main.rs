@@ -3,6 +3,7 @@
 
 mod builds;
 mod demo;
+mod design;
 mod dev;
 mod migrate;
 mod schedules;

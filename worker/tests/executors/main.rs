@@ -6,6 +6,7 @@
 #[cfg(target_os = "linux")]
 mod command;
 mod http;
+mod validate_design;
 
 use std::future::Future;
 use std::pin::pin;

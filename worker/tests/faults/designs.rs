@@ -196,22 +196,31 @@ pub(crate) async fn whoever_waits_for_a_design_hears_that_it_shall_end() {
     assert_eq!(back, "queued 0");
 }
 
-pub(crate) async fn a_task_that_somebody_locks_ends_with_its_hash_all_the_same() {
+pub(crate) async fn a_failed_attempt_notes_its_design_also_after_somebodys_lock() {
     let (rig, pages) = (Rig::new().await, pages().await);
-    let worker = worker(&rig, &pages, "1h");
-    let task = insert(&rig, &pages, "/gate", 1).await;
+    let sections = "[actions.fails]\nexecutor = \"command\"\nargv = ['sh', '-c', 'echo ran; exit 1']\nretry = { base = \"1h\" }\n\
+         design = { as = \"bytes\", timeout = \"1h\" }\n[design]\nallow = ['127.0.0.1']\n";
+    let worker = rig.start(Setup { sections: sections.to_owned(), ..Setup::default() });
+    let gate = format!("INSERT INTO tasks (action, design_ref) VALUES ('fails', 'http://{}/gate')", pages.address);
+    let task: Uuid = rig.database.value(&format!("{gate} RETURNING task_id")).await;
     eventually("the page is asked for", || pages.asked.load(Ordering::SeqCst) == 1).await;
-    // messages are recorded beside such a lock, a hash and an end are not
+    // messages are recorded beside such a lock, a hash and an outcome are not
     let mut other = rig.database.conn().await;
     let mut lock = sqlx::Connection::begin(&mut other).await.unwrap();
     sqlx::query("SELECT FROM tasks WHERE task_id = $1 FOR SHARE").bind(task).execute(&mut *lock).await.unwrap();
     pages.gate.notify_one();
     rig.database.until(&format!("SELECT EXISTS (SELECT FROM result_message WHERE task_id = '{task}')")).await;
-    let others = insert(&rig, &pages, "/good", 1).await;
-    assert_eq!(end(&rig, others).await, "complete success 1 of the page", "nobody else is held up");
+    let free: Uuid = rig.database.value(&format!("{} RETURNING task_id", gate.replace("/gate", "/good"))).await;
+    let noted = |task: Uuid| {
+        format!(
+            "SELECT status = 'queued' AND design_hash = sha256('{PAGE}') AND attempt = 1 FROM tasks WHERE task_id = '{task}'"
+        )
+    };
+    // nobody else is held up
+    rig.database.until(&noted(free)).await;
     let held: String = rig.database.value(&format!("SELECT status::text FROM tasks WHERE task_id = '{task}'")).await;
     assert_eq!(held, "running");
     lock.rollback().await.unwrap();
-    assert_eq!(end(&rig, task).await, "complete success 1 of the page");
+    rig.database.until(&noted(task)).await;
     assert!(worker.said("ERROR").is_empty(), "{:?}", worker.said("ERROR"));
 }

@@ -93,7 +93,7 @@ fn main() -> ExitCode {
         designs: an_executor_gets_the_design_and_its_hash_stays_with_the_task,
             a_design_that_cannot_be_had_fails_or_is_tried_again_and_the_log_says_why,
             whoever_waits_for_a_design_hears_that_it_shall_end,
-            a_task_that_somebody_locks_ends_with_its_hash_all_the_same;
+            a_failed_attempt_notes_its_design_also_after_somebodys_lock;
         poor: a_worker_that_cannot_renew_its_lease_claims_nothing, a_slow_database_costs_no_lease, a_half_open_heartbeat_costs_no_lease,
             half_open_links_of_all_loops_are_got_over, a_read_only_database_is_waited_for, a_full_disk_is_waited_for,
             a_server_out_of_connections_is_waited_for;

@@ -18,6 +18,7 @@ fn keystone(lines: &str) -> String {
 #[test]
 fn without_a_section_nothing_private_and_no_file_is_read() {
     let design = design("");
+    assert_eq!(design, Design::default());
     assert!(design.file_root.is_none() && design.allow.is_empty() && design.credentials.is_empty());
     assert!(design.keystone.is_none() && design.ca_file.is_none());
     assert_eq!((design.redirects, design.max_bytes), (0, 64 * 1024 * 1024));

@@ -25,7 +25,7 @@ fn an_unknown_key_is_refused_with_the_nearest_known_one() {
         ),
         (
             wrong_action("nop", ""),
-            ":2: actions.a.executor must be \"noop\", \"command\", \"http\" or \"rust\", got \"nop\"",
+            ":2: actions.a.executor must be \"noop\", \"command\", \"http\", \"validate_design\" or \"rust\", got \"nop\"",
         ),
     ];
     for (problem, expected) in cases {

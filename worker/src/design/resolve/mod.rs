@@ -18,7 +18,7 @@ mod setup;
 #[cfg(test)]
 mod tests;
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,9 +105,7 @@ impl fmt::Display for ContentHash {
 
 impl fmt::Debug for Resolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Resolver")?;
-        f.write_char('(')?;
-        write!(f, "{} credentials)", self.shared.credentials.len())
+        write!(f, "Resolver({} credentials)", self.shared.credentials.len())
     }
 }
 

@@ -107,7 +107,6 @@ async fn without_a_root_no_file_is_read_and_beside_it_none() {
     assert!(gone.contains(": cannot be read: [design] file_root: No such file"), "{gone}");
 }
 
-#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn neither_devices_nor_proc_lead_anywhere() {
     let devices = resolver("file_root = '/dev'\nmax_bytes = 1000");

@@ -4,6 +4,8 @@
 
 mod addresses;
 mod caching;
+// makes pipes by mknod, and looks into /proc
+#[cfg(target_os = "linux")]
 mod files;
 mod pages;
 mod redirects;
