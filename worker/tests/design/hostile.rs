@@ -146,6 +146,20 @@ fn inheritance_that_multiplies_is_stopped() {
 }
 
 #[test]
+fn a_domain_that_each_node_repeats_is_stopped() {
+    let mut yaml = format!(
+        "{HARDWARE}---\n{{schema: drydock/Network/v1, metadata: {{name: n}}, data: {{cidr: 10.0.0.0/24, dns: {{domain: {}}}}}}}\n",
+        "d".repeat(32 << 20)
+    );
+    for node in 0..50 {
+        writeln!(yaml, "---\n{{schema: drydock/BaremetalNode/v1, metadata: {{name: n{node}}}, data: {{hardware_profile: h, primary_network: n, addressing: [{{network: n, address: dhcp}}]}}}}").expect("a string takes all");
+    }
+    let (_, compiled) = compiled(&yaml);
+    assert_eq!(compiled.nodes.len(), 8, "of 32 MiB each in 256");
+    assert_eq!(compiled.findings[0].rule, "size");
+}
+
+#[test]
 fn route_domains_that_multiply_are_stopped() {
     let mut yaml = String::new();
     for network in 0..1_100 {

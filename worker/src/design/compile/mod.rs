@@ -81,10 +81,13 @@ impl Compiler<'_> {
             let finding = Finding::new(CODE, "kernel_parameter", Severity::Warning, message);
             findings.push(finding.remedy("name a set of the node's hardware profile").about(node));
         }
+        let fqdn = self.fqdn(&node.name, settings.primary_network.as_deref());
+        // Each node has the domain's text once more.
+        self.spent += fqdn.len();
         Some(EffectiveNode {
             name: node.name.clone(),
             origin: node.origin,
-            fqdn: self.fqdn(&node.name, settings.primary_network.as_deref()),
+            fqdn,
             settings,
             addressing: node.addressing.clone(),
             boot_mac: node.boot_mac.clone(),

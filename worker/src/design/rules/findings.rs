@@ -11,6 +11,8 @@ pub struct Findings {
     code: &'static str,
     rule: &'static str,
     kept: Vec<Finding>,
+    /// How many are kept.
+    max: usize,
     left_out: usize,
     /// The weight of the heaviest, those left out among them.
     worst: Severity,
@@ -18,12 +20,18 @@ pub struct Findings {
 
 impl Findings {
     pub(super) fn new(rule: &Rule) -> Findings {
-        Findings { code: rule.code, rule: rule.name, kept: Vec::new(), left_out: 0, worst: Severity::Info }
+        let (code, rule) = (rule.code, rule.name);
+        Findings { code, rule, kept: Vec::new(), max: FINDINGS_MAX, left_out: 0, worst: Severity::Info }
     }
 
-    /// None, of the same rule.
-    pub(super) fn empty(&self) -> Findings {
-        Findings { kept: Vec::new(), left_out: 0, worst: Severity::Info, ..*self }
+    /// None, of the same rule, for a part: as many are kept as there is room for here, so that all parts together keep no
+    /// more than the whole.
+    pub(super) fn of_part(&self) -> Findings {
+        Findings { kept: Vec::new(), max: self.room(), left_out: 0, worst: Severity::Info, ..*self }
+    }
+
+    fn room(&self) -> usize {
+        self.max - self.kept.len()
     }
 
     /// An error of this rule, to be pushed.
@@ -38,7 +46,7 @@ impl Findings {
 
     pub(super) fn push(&mut self, finding: Finding) {
         self.worst = self.worst.max(finding.severity);
-        if self.kept.len() < FINDINGS_MAX {
+        if self.room() > 0 {
             self.kept.push(finding);
         } else {
             self.left_out += 1;
@@ -47,7 +55,7 @@ impl Findings {
 
     /// Takes over what was found in a part, as found in this document.
     pub(super) fn repeat(&mut self, part: &Findings, document: &impl Document) {
-        let room = part.kept.len().min(FINDINGS_MAX - self.kept.len());
+        let room = part.kept.len().min(self.room());
         self.kept.extend(part.kept[..room].iter().map(|finding| finding.clone().about(document)));
         self.left_out = self.left_out.saturating_add(part.kept.len() - room).saturating_add(part.left_out);
         self.worst = self.worst.max(part.worst);

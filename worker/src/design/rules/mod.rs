@@ -112,7 +112,7 @@ fn each_part<'c, T: ?Sized + 'c>(
     for node in compiled.nodes.iter() {
         let part = part(node);
         let faults = judged.entry(Arc::as_ptr(part).cast()).or_insert_with(|| {
-            let mut faults = found.empty();
+            let mut faults = found.of_part();
             judge(part, &mut faults);
             faults
         });

@@ -14,6 +14,12 @@ metadata: {name: data}
 data: {bonding: {mode: 802.3ad}, trunking: {mode: 802.1q}, allowed_networks: []}
 ";
 
+const NODE: &[u8] = b"
+schema: drydock/BaremetalNode/v1
+metadata: {name: node1}
+data: {addressing: [{network: mgmt, address: dhcp}]}
+";
+
 /// What a rule finds of a design with one link, whose options are those of 802.3ad, in this mode.
 fn bond(mode: BondingMode, change: impl FnOnce(&mut crate::design::model::Bonding)) -> Vec<String> {
     let mut link = ingest(LINK).design.network_links[0].clone();
@@ -70,6 +76,27 @@ fn of_one_rule_so_many_findings_are_kept_and_the_rest_is_counted() {
     let found = found.finish();
     let last: Vec<(Severity, &str)> = found[FINDINGS_MAX..].iter().map(|one| (one.severity, &*one.message)).collect();
     assert_eq!(last, [(Severity::Warning, "7 more findings of this rule are left out"), (Severity::Info, "no errors")]);
+}
+
+#[test]
+fn parts_keep_no_more_together_than_the_whole() {
+    let mut found = Findings::new(&RULES[0]);
+    let node = ingest(NODE).design.nodes[0].clone();
+    let mut kept = 0;
+    for _ in 0..5 {
+        let mut part = found.of_part();
+        for _ in 0..FINDINGS_MAX / 2 + 1 {
+            part.push(part.error("wrong"));
+        }
+        found.repeat(&part, &node);
+        kept += part.finish().iter().filter(|finding| finding.message == "wrong").count();
+    }
+    assert_eq!(kept, FINDINGS_MAX);
+    let found = found.finish();
+    assert_eq!(
+        (found.len(), &*found[FINDINGS_MAX].message),
+        (FINDINGS_MAX + 1, "15005 more findings of this rule are left out")
+    );
 }
 
 #[test]
