@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use crate::Executor;
 use crate::backoff::Backoff;
+use crate::config::DesignForm;
 use crate::design::Resolver;
+use crate::design::readings::Readings;
 use crate::metrics::ActionMetrics;
 
 /// What a worker does for an action name.
@@ -24,6 +26,12 @@ pub(crate) struct Action {
 /// A design that is resolved before the executor starts.
 pub(crate) struct WantedDesign {
     pub(crate) resolver: Arc<Resolver>,
+    pub(crate) readings: Arc<Readings>,
+    pub(crate) form: DesignForm,
+    /// Whether the task's `node_filter` selects nodes.
+    pub(crate) applies_filter: bool,
+    /// Bytes of documents or of a model as JSON: as many as a design may have as it comes.
+    pub(crate) json_max_bytes: usize,
     /// How long that may take.
     pub(crate) timeout: Duration,
 }

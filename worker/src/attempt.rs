@@ -6,15 +6,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use longshore_queue::{Held, Outcome, ResultMessage};
+use longshore_queue::{Held, Outcome};
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
-use crate::action::{Action, WantedDesign};
-use crate::design::resolve::{Class, Problem};
-use crate::design::{Reference, ResolveError, Resolved};
+use crate::action::Action;
+use crate::delivery::deliver;
 use crate::lane::Lane;
-use crate::{Context, Stop, metrics};
+use crate::{Context, Stop};
 
 /// How long an executor that was asked to stop may take to clean up before it is dropped: longer than a command is given
 /// between TERM and KILL.
@@ -137,7 +136,7 @@ impl Attempt {
     /// Runs the executor to its outcome, or until it has been asked to stop and its grace is over.
     async fn execute(&self) -> Outcome {
         if let Some(wanted) = &self.action.design
-            && let Err(outcome) = self.fetch_design(wanted).await
+            && let Err(outcome) = deliver(&self.context, wanted).await
         {
             return outcome;
         }
@@ -170,35 +169,6 @@ impl Attempt {
         }
     }
 
-    /// Gets the design that the task names, within its own time; the outcome where that cannot be.
-    async fn fetch_design(&self, wanted: &WantedDesign) -> Result<(), Outcome> {
-        let began = Instant::now();
-        let resolved = tokio::select! {
-            biased;
-            reason = self.context.stopped() => return Err(stopped(reason)),
-            resolved = resolve(wanted, self.context.task().design_ref.as_deref()) => resolved,
-        };
-        let class = resolved.as_ref().err().map(|error| error.problem.class());
-        metrics::design_resolved(began.elapsed(), class);
-        let error = match resolved {
-            Ok(design) => {
-                self.context.set_design(design);
-                return Ok(());
-            }
-            Err(error) => error,
-        };
-        let message = error.to_string();
-        self.context.message(ResultMessage {
-            context: Some(error.reference),
-            context_type: Some("design_ref".to_owned()),
-            ..ResultMessage::error(message.clone())
-        });
-        Err(match error.problem.class() {
-            Class::Permanent => Outcome::failure("design", message),
-            Class::Transient => Outcome::retry("design", message),
-        })
-    }
-
     /// Ends an attempt from outside whose executor blocks its thread, so that no timer inside it is ever looked at.
     pub(crate) fn give_up_if_blocked(self: &Arc<Self>, settled: &UnboundedSender<Settled>) {
         let design = self.action.design.as_ref().map_or(Duration::ZERO, |design| design.timeout);
@@ -229,17 +199,8 @@ impl Attempt {
     }
 }
 
-async fn resolve(wanted: &WantedDesign, design_ref: Option<&str>) -> Result<Resolved, ResolveError> {
-    let Some(text) = design_ref else {
-        return Err(ResolveError { reference: "of this task".to_owned(), problem: Problem::Missing });
-    };
-    let reference = Reference::parse(text)?;
-    tokio::time::timeout(wanted.timeout, wanted.resolver.resolve(&reference)).await.unwrap_or_else(|_| {
-        Err(ResolveError { reference: reference.to_string(), problem: Problem::TimedOut(wanted.timeout) })
-    })
-}
-
-fn stopped(reason: Stop) -> Outcome {
+/// What comes of an attempt that was asked to stop and says nothing itself.
+pub(crate) fn stopped(reason: Stop) -> Outcome {
     match reason {
         Stop::Shutdown => Outcome::Release,
         Stop::Terminated => Outcome::failure("terminated", "terminated while it ran"),

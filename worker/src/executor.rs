@@ -18,6 +18,9 @@ use self::asked::Asked;
 pub(crate) use self::asked::{Ask, Wanted};
 pub use self::asked::{BuildDataRefused, SUBTASKS_MAX, SubtasksRefused};
 use crate::design::Resolved;
+use crate::design::compile::{Compiled, EffectiveNode};
+use crate::design::delivered::Delivered;
+use crate::design::model::Design;
 
 /// A future that an executor returns.
 pub type Execution<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
@@ -72,6 +75,7 @@ pub struct Context {
     said: UnboundedSender<Uuid>,
     asked: Mutex<Asked>,
     design: OnceLock<Resolved>,
+    delivered: OnceLock<Delivered>,
 }
 
 /// Messages said and not yet recorded.
@@ -134,6 +138,7 @@ impl Context {
             said,
             asked: Mutex::default(),
             design: OnceLock::new(),
+            delivered: OnceLock::new(),
         }
     }
 
@@ -147,7 +152,8 @@ impl Context {
         self.timeout
     }
 
-    /// The design that the task names, where its action wants it (`design` in the action's configuration).
+    /// The design that the task names as it came, where its action wants it in any form (`design` in the action's
+    /// configuration).
     pub fn design(&self) -> Option<&Resolved> {
         self.design.get()
     }
@@ -157,6 +163,32 @@ impl Context {
     pub fn set_design(&self, design: Resolved) {
         // there is one a task, so the second is the first
         self.design.set(design).ok();
+    }
+
+    /// The documents of the design as they were ingested, where the action wants `documents` or the `model`.
+    pub fn documents(&self) -> Option<&Design> {
+        self.delivered().map(Delivered::documents)
+    }
+
+    /// The whole compiled design, where the action wants the `model`.
+    pub fn model(&self) -> Option<&Compiled> {
+        self.delivered().and_then(Delivered::model)
+    }
+
+    /// The nodes that the task is about, in the order of their documents: those that its `node_filter` selects where the
+    /// action applies it, else all of the model.
+    pub fn nodes(&self) -> Option<Vec<&EffectiveNode>> {
+        self.delivered().and_then(Delivered::nodes)
+    }
+
+    pub(crate) fn delivered(&self) -> Option<&Delivered> {
+        self.delivered.get()
+    }
+
+    /// Hands over what was made of the design, as [`Context::set_design`] does its bytes.
+    pub fn set_delivered(&self, delivered: Delivered) {
+        // as for the bytes
+        self.delivered.set(delivered).ok();
     }
 
     /// Appends to the task's log, in order. Does not wait; what comes faster than it can be recorded is dropped, and

@@ -9,6 +9,7 @@ mod attempt;
 pub mod backoff;
 mod claimer;
 pub mod config;
+mod delivery;
 pub mod design;
 mod executor;
 pub mod executors;

@@ -47,7 +47,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
 }
 
 /// Every metric, its type and what it says; `METRICS.md` is held equal to this by a test.
-pub const METRICS: [(&str, &str, &str); 40] = [
+pub const METRICS: [(&str, &str, &str); 41] = [
     ("longshore_build_info", "gauge", "1, with version and schema_version"),
     ("longshore_build_data_pruned_total", "counter", "entries of build data removed by retention"),
     ("longshore_claim_batch_size", "histogram", "tasks a claim brought"),
@@ -67,6 +67,11 @@ pub const METRICS: [(&str, &str, &str); 40] = [
         "longshore_design_fetches_total",
         "counter",
         "designs asked for over HTTP, by result: fetched, not_modified, failed",
+    ),
+    (
+        "longshore_design_read_seconds",
+        "histogram",
+        "time to read and compile a design, once for all attempts that share it",
     ),
     (
         "longshore_design_resolve_seconds",
@@ -180,6 +185,11 @@ pub(crate) fn design_resolved(took: Duration, failed: Option<Class>) {
         Some(Class::Transient) => "transient",
     };
     histogram!("longshore_design_resolve_seconds", "result" => result).record(took.as_secs_f64());
+}
+
+/// A design was read and compiled.
+pub(crate) fn design_read(took: Duration) {
+    histogram!("longshore_design_read_seconds").record(took.as_secs_f64());
 }
 
 /// Handles of one action in one queue.

@@ -16,6 +16,7 @@ use crate::action::{Action, WantedDesign};
 use crate::claimer::Claimer;
 use crate::config::{Config, ConfigError, Connection};
 use crate::design::Resolver;
+use crate::design::readings::Readings;
 use crate::executors;
 use crate::fleet::{Fleet, Identity, Phase};
 use crate::lane::Lane;
@@ -253,9 +254,10 @@ impl Worker {
         &self,
         connect: Connect,
     ) -> Result<(Arc<Fleet>, crate::fleet::Inbox, Vec<HashMap<String, Arc<Action>>>), StartError> {
+        let readings = Arc::new(Readings::default());
         let mut made: BTreeMap<&str, Arc<dyn Executor>> = BTreeMap::new();
         for (name, action) in &self.config.actions {
-            let executor = match executors::from_config(name, &action.executor)? {
+            let executor = match executors::from_config(name, &action.executor, &readings)? {
                 Some(executor) => executor,
                 None => Arc::clone(self.executors.get(name).ok_or_else(|| {
                     ConfigError::new(
@@ -280,6 +282,10 @@ impl Worker {
                         backoff: action.retry,
                         design: resolver.as_ref().zip(action.design).map(|(resolver, wanted)| WantedDesign {
                             resolver: Arc::clone(resolver),
+                            readings: Arc::clone(&readings),
+                            form: wanted.form,
+                            applies_filter: wanted.applies_filter,
+                            json_max_bytes: self.config.design.max_bytes,
                             timeout: wanted.timeout,
                         }),
                         metrics: ActionMetrics::new(queue, name, index),

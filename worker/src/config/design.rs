@@ -111,6 +111,8 @@ pub enum SecretSource {
 pub struct ActionDesign {
     /// In which form.
     pub form: DesignForm,
+    /// Whether the task's `node_filter` selects the nodes that it is about; else it is about all of them.
+    pub applies_filter: bool,
     /// How long resolving it may take, before the executor's own time begins.
     pub timeout: Duration,
 }
@@ -120,6 +122,10 @@ pub struct ActionDesign {
 pub enum DesignForm {
     /// As it came.
     Bytes,
+    /// The typed documents as they were ingested.
+    Documents,
+    /// The compiled design.
+    Model,
 }
 
 /// Types that YAML and JSON come as; what has no type of its own comes as the last two.
@@ -174,12 +180,25 @@ pub(super) fn of_action(action: &Section<'_>) -> Option<ActionDesign> {
     action.entry("design")?;
     let section = action.section("design", "actions.NAME.design");
     let timeout = section.duration("timeout");
-    section.text("as").map(|_| ActionDesign { form: DesignForm::Bytes, timeout })
+    let applies_filter = section.text("node_filter").is_some_and(|of| of == "task");
+    let form = match section.text("as")?.as_str() {
+        "documents" => DesignForm::Documents,
+        "model" => DesignForm::Model,
+        _ => DesignForm::Bytes,
+    };
+    if applies_filter && form == DesignForm::Bytes {
+        section.refuse(
+            "node_filter",
+            "must be \"none\" for as = \"bytes\", whose nodes are not known: write as = \"documents\" or \"model\"",
+        );
+    }
+    Some(ActionDesign { form, applies_filter, timeout })
 }
 
 /// What an action wants that cannot do without a design and has no such section.
 pub(super) fn unsaid(action: &Section<'_>) -> ActionDesign {
-    ActionDesign { form: DesignForm::Bytes, timeout: action.missing("actions.NAME.design").duration("timeout") }
+    let timeout = action.missing("actions.NAME.design").duration("timeout");
+    ActionDesign { form: DesignForm::Bytes, applies_filter: false, timeout }
 }
 
 fn keystone(section: &Section<'_>) -> Option<Keystone> {

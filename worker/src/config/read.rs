@@ -8,7 +8,8 @@ use super::design;
 use super::keys::{KEYS, human};
 use super::section::{Section, quoted};
 use super::{
-    Action, ActionExecutor, CommandSettings, Config, Connection, Http, HttpSettings, Queue, Retention, Stdout, Worker,
+    Action, ActionExecutor, CommandSettings, Config, Connection, DesignForm, Http, HttpSettings, Queue, Retention,
+    Stdout, Worker,
 };
 use crate::backoff::Backoff;
 use crate::secret::Secret;
@@ -112,6 +113,11 @@ fn actions(root: &Section<'_>, queues: &BTreeMap<String, Queue>) -> BTreeMap<Str
         let design = design::of_action(&section);
         if let Some(executor) = executor(&section) {
             let needs_one = executor == ActionExecutor::ValidateDesign;
+            if needs_one && design.is_some_and(|design| design.form != DesignForm::Bytes) {
+                let what =
+                    "must have as = \"bytes\" for executor = \"validate_design\", which reads the documents itself";
+                section.refuse("design", what);
+            }
             let design = design.or_else(|| needs_one.then(|| design::unsaid(&section)));
             actions.insert(name, Action { timeout, queues, retry, design, executor });
         }

@@ -8,10 +8,13 @@
 
 pub mod check;
 pub mod compile;
+pub mod delivered;
 pub mod filter;
 pub mod finding;
 pub mod ingest;
 pub mod model;
+pub mod reading;
+pub(crate) mod readings;
 pub mod reference;
 pub mod resolve;
 pub mod rules;

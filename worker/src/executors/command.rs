@@ -53,7 +53,10 @@ impl Command {
     }
 
     async fn attempt(&self, context: &Context) -> Outcome {
-        let task = input::json(context);
+        let task = match input::json(context).await {
+            Ok(task) => task,
+            Err(outcome) => return outcome,
+        };
         let mut tree = match Tree::start(program(&self.settings, context.task())).await {
             Ok(tree) => tree,
             Err(error) => return Outcome::retry("spawn", format!("cannot start `{}`: {error}", self.settings.argv[0])),

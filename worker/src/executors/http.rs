@@ -84,7 +84,10 @@ impl Http {
     }
 
     async fn post(&self, context: &Context) -> Outcome {
-        let task = input::json(context);
+        let task = match input::json(context).await {
+            Ok(task) => task,
+            Err(outcome) => return outcome,
+        };
         let request = self.client.post(self.url.clone()).headers(self.headers(context.task())).body(task);
         let response = match request.timeout(context.timeout()).send().await {
             Ok(response) => response,

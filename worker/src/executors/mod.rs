@@ -19,8 +19,11 @@ pub use http::Http;
 pub use noop::Noop;
 pub use validate_design::ValidateDesign;
 
+pub(crate) use validate_design::messages as finding_messages;
+
 use crate::Executor;
 use crate::config::{ActionExecutor, ConfigError};
+use crate::design::readings::Readings;
 
 /// JSON Schema of what `command` writes to a program's stdin and `http` posts.
 pub const TASK_SCHEMA: &str = include_str!("../../schemas/task.json");
@@ -32,7 +35,11 @@ pub const OUTPUT_SCHEMA: &str = include_str!("../../schemas/output.json");
 ///
 /// # Errors
 /// What its settings say cannot be.
-pub(crate) fn from_config(name: &str, executor: &ActionExecutor) -> Result<Option<Arc<dyn Executor>>, ConfigError> {
+pub(crate) fn from_config(
+    name: &str,
+    executor: &ActionExecutor,
+    readings: &Arc<Readings>,
+) -> Result<Option<Arc<dyn Executor>>, ConfigError> {
     fn refused(name: &str, error: impl Display) -> ConfigError {
         ConfigError::new(&format!("actions.{name}"), error)
     }
@@ -42,7 +49,7 @@ pub(crate) fn from_config(name: &str, executor: &ActionExecutor) -> Result<Optio
             Some(Arc::new(Command::new(settings.clone()).map_err(|error| refused(name, error))?))
         }
         ActionExecutor::Http(settings) => Some(Arc::new(Http::new(settings).map_err(|error| refused(name, error))?)),
-        ActionExecutor::ValidateDesign => Some(Arc::new(ValidateDesign)),
+        ActionExecutor::ValidateDesign => Some(Arc::new(ValidateDesign::sharing(Arc::clone(readings)))),
         ActionExecutor::Rust => None,
     })
 }

@@ -1,7 +1,7 @@
 //! Checks the design that a task names: every finding becomes a message, and an error among them the task's failure.
 
 use std::collections::BTreeMap;
-use std::panic::resume_unwind;
+use std::sync::Arc;
 
 use longshore_queue::{Outcome, ResultMessage, ResultStatus, TaskResult};
 use serde::Serialize;
@@ -11,10 +11,12 @@ use tokio::task::spawn_blocking;
 
 use super::protocol::without_nul;
 use crate::design::Resolved;
-use crate::design::check::{Checked, Tally, check};
+use crate::design::check::Tally;
 use crate::design::finding::{DocumentRef, Finding, Severity};
 use crate::design::ingest::Status;
 use crate::design::model::Kind;
+use crate::design::reading::Reading;
+use crate::design::readings::Readings;
 use crate::design::status::titled;
 use crate::{Context, Execution, Executor, Stop};
 
@@ -27,8 +29,10 @@ const TEXT_MAX_BYTES: usize = 512;
 const NAME_MAX_BYTES: usize = 128;
 
 /// Checks the design of each task by all rules.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ValidateDesign;
+#[derive(Debug, Clone, Default)]
+pub struct ValidateDesign {
+    readings: Arc<Readings>,
+}
 
 /// What the task leaves behind.
 #[derive(Serialize)]
@@ -38,15 +42,35 @@ struct Output<'c> {
     models: &'c BTreeMap<Kind, usize>,
 }
 
+impl ValidateDesign {
+    /// One that reads no design which others have read.
+    pub(crate) fn sharing(readings: Arc<Readings>) -> Self {
+        Self { readings }
+    }
+
+    /// Checks on a thread of its own, since a large design takes seconds.
+    async fn checked(&self, design: &Resolved) -> Result<(Arc<Reading>, Vec<Finding>), String> {
+        let reading = self.readings.read(design).await?;
+        let checking = spawn_blocking(move || {
+            let findings = reading.check(None);
+            (reading, findings)
+        });
+        checking.await.map_err(|error| error.to_string())
+    }
+}
+
 impl Executor for ValidateDesign {
     fn execute<'a>(&'a self, context: &'a Context) -> Execution<'a> {
         Box::pin(async move {
-            let Some(design) = context.design().cloned() else {
+            let Some(design) = context.design() else {
                 return Outcome::failure("design", "the executor was given no design");
             };
             tokio::select! {
                 biased;
-                checked = checked(design) => ended(context, &checked),
+                checked = self.checked(design) => match checked {
+                    Ok((reading, findings)) => ended(context, &reading, &findings),
+                    Err(panic) => Outcome::retry("panic", format!("the check broke off: {panic}")),
+                },
                 // the check itself goes on to its end, and nobody hears of it
                 reason = context.stopped() => match reason {
                     Stop::Terminated => Outcome::failure("terminated", "terminated while the design was checked"),
@@ -58,28 +82,16 @@ impl Executor for ValidateDesign {
     }
 }
 
-/// Checks on a thread of its own, since a large design takes seconds.
-async fn checked(design: Resolved) -> Checked {
-    match spawn_blocking(move || check([design.bytes()], None)).await {
-        Ok(checked) => checked,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => resume_unwind(panic),
-            // only a runtime that shuts down cancels it, and then nothing waits for the outcome
-            Err(_) => std::future::pending().await,
-        },
-    }
-}
-
 /// Records what was found. The outcome is final: the same documents are as wrong the next time.
-fn ended(context: &Context, checked: &Checked) -> Outcome {
-    messages(&checked.findings).into_iter().for_each(|message| context.message(message));
-    let tally = Tally::of(&checked.findings);
-    let (status, reason) = match (checked.status, tally.errors) {
+fn ended(context: &Context, reading: &Reading, findings: &[Finding]) -> Outcome {
+    messages(findings).into_iter().for_each(|message| context.message(message));
+    let tally = Tally::of(findings);
+    let (status, reason) = match (reading.status, tally.errors) {
         (Status::Unreadable, _) => (ResultStatus::Failure, Some("design_unreadable")),
         (_, 0) => (ResultStatus::Success, None),
         _ => (ResultStatus::Failure, Some("design_invalid")),
     };
-    let output = to_raw_value(&Output { tally, models: &checked.models });
+    let output = to_raw_value(&Output { tally, models: &reading.models });
     Outcome::Ended(TaskResult {
         status,
         message: Some(tally.to_string()),
@@ -90,7 +102,7 @@ fn ended(context: &Context, checked: &Checked) -> Outcome {
 }
 
 /// A message of each finding, those that weigh most first, and how many were left out.
-fn messages(findings: &[Finding]) -> Vec<ResultMessage> {
+pub(crate) fn messages(findings: &[Finding]) -> Vec<ResultMessage> {
     let by_weight = [Severity::Error, Severity::Warning, Severity::Info];
     let sorted = by_weight.iter().flat_map(|weight| findings.iter().filter(|finding| finding.severity == *weight));
     let mut messages: Vec<ResultMessage> = sorted.take(MESSAGES_MAX).map(message).collect();

@@ -25,7 +25,7 @@ fn result(outcome: Outcome) -> Value {
 #[tokio::test]
 async fn a_valid_design_is_a_success_with_its_counts_and_an_info_of_each_rule() {
     let mut attempt = attempt_with(VALID);
-    let result = result(attempt.run(&ValidateDesign).await);
+    let result = result(attempt.run(&ValidateDesign::default()).await);
     let models = json!({"Region": 1, "Network": 3, "NetworkLink": 2, "HardwareProfile": 1, "HostProfile": 1,
                         "BaremetalNode": 2, "BootAction": 1});
     let output = json!({"errors": 0, "warnings": 1, "models": models});
@@ -41,7 +41,7 @@ async fn a_valid_design_is_a_success_with_its_counts_and_an_info_of_each_rule() 
 #[tokio::test]
 async fn an_error_is_a_final_failure_and_its_message_says_everything_about_it() {
     let mut attempt = attempt_with(&VALID.replace("10.0.0.0/24", "10.0.0.7/24"));
-    let result = result(attempt.run(&ValidateDesign).await);
+    let result = result(attempt.run(&ValidateDesign::default()).await);
     assert_eq!((&result["status"], &result["reason"]), (&json!("failure"), &json!("design_invalid")));
     assert_eq!((&result["message"], &result["output"]["errors"]), (&json!("1 error, 1 warning"), &json!(1)));
     let message = &attempt.messages[0];
@@ -65,7 +65,7 @@ async fn what_cannot_be_read_is_a_final_failure_of_its_own() {
     for bytes in [b"a: [".as_slice(), b"\xff\xfe"] {
         let mut attempt = attempt();
         attempt.context.set_design(Resolved::new(bytes.to_vec()));
-        let result = result(attempt.run(&ValidateDesign).await);
+        let result = result(attempt.run(&ValidateDesign::default()).await);
         assert_eq!((&result["status"], &result["reason"]), (&json!("failure"), &json!("design_unreadable")));
         let said = &attempt.messages;
         assert!(said.len() == 1 && said[0].error && said[0].message.contains("line 1"), "{said:?}");
@@ -83,7 +83,7 @@ async fn of_many_findings_the_gravest_are_recorded_and_the_rest_is_counted() {
         ));
     }
     let mut attempt = attempt_with(&design);
-    let result = result(attempt.run(&ValidateDesign).await);
+    let result = result(attempt.run(&ValidateDesign::default()).await);
     // per node: two labels that are none, a long name, and no address for ipmi
     assert!(result["output"]["errors"].as_u64().unwrap() > 6000, "{result}");
     let (last, said) = attempt.messages.split_last().unwrap();
@@ -97,7 +97,7 @@ async fn of_many_findings_the_gravest_are_recorded_and_the_rest_is_counted() {
 
 #[tokio::test]
 async fn an_attempt_without_a_design_fails() {
-    let result = result(attempt().run(&ValidateDesign).await);
+    let result = result(attempt().run(&ValidateDesign::default()).await);
     assert_eq!((&result["status"], &result["reason"]), (&json!("failure"), &json!("design")));
 }
 
@@ -107,7 +107,7 @@ async fn who_is_asked_to_stop_does_not_wait_for_the_end_of_the_check() {
         let mut attempt =
             attempt_with(&"---\nschema: drydock/Region/v1\nmetadata: {name: r}\ndata: {}\n".repeat(2_000));
         attempt.context.stop(reason);
-        match attempt.run(&ValidateDesign).await {
+        match attempt.run(&ValidateDesign::default()).await {
             Outcome::Ended(result) => assert!(ended && result.status == ResultStatus::Failure),
             outcome => assert!(!ended && matches!(outcome, Outcome::Release)),
         }

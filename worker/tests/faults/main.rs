@@ -20,6 +20,7 @@ mod health;
 mod hostile;
 mod killed;
 mod leader;
+mod models;
 mod notices;
 mod outage;
 mod pooler;
@@ -94,6 +95,11 @@ fn main() -> ExitCode {
             a_design_that_cannot_be_had_fails_or_is_tried_again_and_the_log_says_why,
             whoever_waits_for_a_design_hears_that_it_shall_end,
             a_failed_attempt_notes_its_design_also_after_somebodys_lock;
+        models: a_program_reads_the_model_or_the_documents_and_the_nodes_that_its_task_selects,
+            a_thousand_tasks_with_one_design_read_it_once_and_rust_gets_the_model,
+            a_design_with_errors_or_a_wrong_filter_ends_the_task_and_the_log_says_why,
+            validate_design_records_every_finding_and_fails_a_design_with_errors,
+            while_a_large_design_is_read_other_attempts_begin_and_end;
         poor: a_worker_that_cannot_renew_its_lease_claims_nothing, a_slow_database_costs_no_lease, a_half_open_heartbeat_costs_no_lease,
             half_open_links_of_all_loops_are_got_over, a_read_only_database_is_waited_for, a_full_disk_is_waited_for,
             a_server_out_of_connections_is_waited_for;

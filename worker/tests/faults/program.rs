@@ -17,8 +17,8 @@ use crate::tally::Pen;
 const TALLY: &str = "LONGSHORE_FAULTS_TALLY";
 
 /// The actions that it has executors for.
-pub(crate) const ACTIONS: [&str; 7] =
-    ["work", "tree", "build", "panic", "panic_at_once", "panic_when_dropped", "block"];
+pub(crate) const ACTIONS: [&str; 8] =
+    ["work", "tree", "build", "nodes", "panic", "panic_at_once", "panic_when_dropped", "block"];
 
 pub(crate) fn is_asked_for() -> bool {
     std::env::var_os(TALLY).is_some()
@@ -40,6 +40,7 @@ pub(crate) fn run() -> ExitCode {
         .executor("work", Work(Arc::clone(&pen)))
         .executor("tree", tree)
         .executor("build", build)
+        .executor("nodes", nodes)
         .executor("panic", panic)
         .executor("panic_at_once", panic_at_once)
         .executor("panic_when_dropped", panic_when_dropped)
@@ -172,6 +173,18 @@ fn build<'a>(context: &'a Context) -> Execution<'a> {
             said.push(context.build_data(data).await.map_or_else(|refused| refused.to_string(), |()| "ok".to_owned()));
         }
         Outcome::success_with(serde_json::value::to_raw_value(&said).expect("a list of strings"))
+    })
+}
+
+/// Ends with what it sees of its design: nodes of the whole model, names of those it is about, documents by kind.
+fn nodes<'a>(context: &'a Context) -> Execution<'a> {
+    Box::pin(async move {
+        let model = context.model().map(|model| model.nodes.len());
+        let nodes = context.nodes().map(|nodes| nodes.iter().map(|node| node.name.to_string()).collect::<Vec<_>>());
+        let documents = context.documents().map(|documents| documents.nodes.len());
+        let bytes = context.design().map(|design| design.bytes().len());
+        let seen = serde_json::json!({ "model": model, "nodes": nodes, "documents": documents, "bytes": bytes });
+        Outcome::success_with(serde_json::value::to_raw_value(&seen).expect("is JSON"))
     })
 }
 

@@ -33,20 +33,46 @@ fn an_action_says_in_which_form_it_wants_a_design() {
     let action = |lines: &str| format!("[actions.a]\nexecutor = 'noop'\n{lines}");
     let wants = |lines: &str| right(&action(lines)).actions["a"].design;
     assert_eq!(wants(""), None);
-    let bytes = ActionDesign { form: DesignForm::Bytes, timeout: Duration::from_secs(60) };
+    let bytes = ActionDesign { form: DesignForm::Bytes, applies_filter: false, timeout: Duration::from_secs(60) };
     assert_eq!(wants("design = { as = 'bytes' }"), Some(bytes));
     let quick = ActionDesign { timeout: Duration::from_millis(10), ..bytes };
     assert_eq!(wants("design = { as = 'bytes', timeout = '10ms' }"), Some(quick));
+    let documents = ActionDesign { form: DesignForm::Documents, ..bytes };
+    assert_eq!(wants("design = { as = 'documents', node_filter = 'none' }"), Some(documents));
+    let model = ActionDesign { form: DesignForm::Model, applies_filter: true, ..bytes };
+    assert_eq!(wants("design = { as = 'model', node_filter = 'task' }"), Some(model));
     for (lines, expected) in [
         ("design = {}", ":3: actions.a.design.as is missing: write as = \"bytes\""),
-        ("design = { as = 'model' }", ":3: actions.a.design.as must be \"bytes\", got \"model\""),
+        (
+            "design = { as = 'modell' }",
+            ":3: actions.a.design.as must be \"bytes\", \"documents\" or \"model\", got \"modell\"",
+        ),
+        (
+            "design = { as = 'model', node_filter = 'all' }",
+            ":3: actions.a.design.node_filter must be \"none\" or \"task\", got \"all\"",
+        ),
+        (
+            "design = { as = 'bytes', node_filter = 'task' }",
+            ":3: actions.a.design.node_filter must be \"none\" for as = \"bytes\", whose nodes are not known: write as = \"documents\" or \"model\"",
+        ),
         ("design = 'bytes'", ":3: actions.a.design must be a section [actions.a.design], got a string"),
         ("design = { as = 'bytes', timeout = '9ms' }", ":3: actions.a.design.timeout must be at least 10ms, got 9ms"),
-        ("design = { as = 'bytes', form = 1 }", ":3: actions.a.design.form is unknown: known here are as, timeout"),
+        (
+            "design = { as = 'bytes', form = 1 }",
+            ":3: actions.a.design.form is unknown: known here are as, node_filter, timeout",
+        ),
     ] {
         let problems = wrong(&action(lines));
         assert!(problems.lines().any(|line| line == expected), "{problems}");
     }
+}
+
+#[test]
+fn what_checks_designs_reads_them_itself() {
+    let action = |form: &str| format!("[actions.a]\nexecutor = 'validate_design'\ndesign = {{ as = '{form}' }}");
+    assert_eq!(right(&action("bytes")).actions["a"].design.map(|design| design.form), Some(DesignForm::Bytes));
+    let expected = ":3: actions.a.design must have as = \"bytes\" for executor = \"validate_design\", which reads the documents itself";
+    assert_eq!(wrong(&action("model")), expected);
 }
 
 #[test]
