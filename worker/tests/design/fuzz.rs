@@ -59,7 +59,7 @@ const TOKENS: [&str; 44] = [
     "@",
 ];
 
-fn spoilt(chance: &mut Chance, corpus: &[(String, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn spoilt(chance: &mut Chance, corpus: &[(String, Vec<u8>)]) -> Vec<u8> {
     let mut bytes = chance.of(corpus).1.clone();
     for _ in 0..1 + chance.below(8) {
         let at = chance.below(bytes.len() + 1);

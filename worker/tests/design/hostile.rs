@@ -175,7 +175,7 @@ fn route_domains_that_multiply_are_stopped() {
 }
 
 /// CPU time of this thread: what others do on the machine is no part of it.
-fn cpu(work: impl FnOnce()) -> Duration {
+pub(crate) fn cpu(work: impl FnOnce()) -> Duration {
     let now = || {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
         Duration::new(time.tv_sec as u64, time.tv_nsec as u32)

@@ -196,3 +196,12 @@ fn no_secret_of_a_design_reaches_an_error_or_debug() {
     assert!(!format!("{taken:?} {taken:#?}").contains("hunter2"));
     assert_eq!(taken.credentials.len(), 2);
 }
+
+#[test]
+fn validate_design_has_a_design_without_saying_so_and_may_say_how_long_it_takes() {
+    let of = |more: &str| right(&format!("[actions.v]\nexecutor = 'validate_design'\n{more}")).actions["v"].clone();
+    let timeout = |action: crate::config::Action| action.design.expect("a design").timeout;
+    assert_eq!(of("").executor, crate::config::ActionExecutor::ValidateDesign);
+    assert_eq!(timeout(of("")), Duration::from_secs(60));
+    assert_eq!(timeout(of("[actions.v.design]\nas = 'bytes'\ntimeout = '5s'\n")), Duration::from_secs(5));
+}

@@ -1,5 +1,6 @@
 //! The rules, from documents to findings: a valid design, and changes to it of which each violates exactly one rule.
 
+mod bounds;
 mod mutations;
 
 use std::collections::BTreeSet;
@@ -9,7 +10,7 @@ use std::path::Path;
 use longshore_worker::design::check::{Checked, check};
 use longshore_worker::design::finding::{Finding, Severity};
 use longshore_worker::design::ingest::Status;
-use longshore_worker::design::rules::{FINDINGS_MAX, Platforms, RULES};
+use longshore_worker::design::rules::{Platforms, RULES};
 
 use self::mutations::MUTATIONS;
 use crate::golden::{tell, writes};
@@ -113,42 +114,4 @@ fn without_a_list_of_images_one_warning_says_so() {
     let faults = faults(&checked);
     assert_eq!(faults.len(), 1, "{}", told(faults.iter().copied()));
     assert_eq!((faults[0].rule, faults[0].severity), ("platform_selection", Severity::Warning));
-}
-
-/// The valid design with this much in the place of its profile's partitions, and so many more nodes that share it.
-fn many(partitions: &str, nodes: usize) -> String {
-    let mut yaml = VALID.replace("- {name: rest, size: '40%', volume_group: data}", partitions);
-    for node in 0..nodes {
-        write!(
-            yaml,
-            "---\nschema: drydock/BaremetalNode/v1\nmetadata: {{name: node{node}}}\ndata:\n  host_profile: defaults\n  \
-             addressing: [{{network: oob, address: 10.0.0.12}}]\n",
-        )
-        .expect("a string");
-    }
-    yaml
-}
-
-#[test]
-fn what_a_profile_gives_to_many_nodes_is_judged_once_and_counted_for_each() {
-    const NODES: usize = 5_000;
-    const PARTITIONS: usize = 10_000;
-    let partitions = "          - {name: p, size: bad}\n".repeat(PARTITIONS);
-    let checked = checked(&many(partitions.trim_start(), NODES));
-    let of_rule: Vec<&Finding> = checked.findings.iter().filter(|one| one.rule == "storage_sizing").collect();
-    assert_eq!(of_rule.len(), FINDINGS_MAX + 1);
-    let left_out = of_rule[FINDINGS_MAX];
-    // those of the two nodes of the valid design are among them
-    let expected = format!("{} more findings of this rule are left out", PARTITIONS * (NODES + 2) - FINDINGS_MAX);
-    assert_eq!((&*left_out.message, left_out.severity), (&*expected, Severity::Error));
-}
-
-#[test]
-fn a_message_shows_no_more_of_a_value_than_a_line() {
-    let size = "9".repeat(1_000_000);
-    let checked = checked(&many(&format!("- {{name: rest, size: {size}g, volume_group: data}}"), 100));
-    let faults = faults(&checked);
-    assert!(faults.len() > 100);
-    let longest = faults.iter().map(|finding| finding.message.len()).max().expect("some");
-    assert!(longest < 300, "{longest}");
 }
