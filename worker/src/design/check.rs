@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::compile::{Compiled, compile};
+use super::compile::Compiled;
 use super::finding::{Finding, Severity};
-use super::ingest::{Ingested, Status, ingest_all};
+use super::ingest::Status;
 use super::model::Kind;
-use super::rules::{self, Platforms, Subject};
+use super::reading::Reading;
+use super::rules::Platforms;
 
 /// What came of checking a design.
 #[derive(Debug)]
@@ -36,14 +36,9 @@ pub struct Tally {
 
 /// Checks streams that make up one design. Takes seconds for a large one: not for a thread that others wait for.
 pub fn check<'i>(inputs: impl IntoIterator<Item = &'i [u8]>, platforms: Option<&Platforms>) -> Checked {
-    let Ingested { design, mut findings, models, status } = ingest_all(inputs);
-    if status != Status::Success {
-        return Checked { status, models, findings, compiled: None };
-    }
-    let mut compiled = compile(Arc::new(design));
-    findings.append(&mut compiled.findings);
-    findings.extend(rules::check(&Subject { compiled: &compiled, platforms }));
-    Checked { status, models, findings, compiled: Some(compiled) }
+    let reading = Reading::of_all(inputs);
+    let findings = reading.check(platforms);
+    Checked { status: reading.status, models: reading.models, findings, compiled: reading.compiled }
 }
 
 impl Tally {

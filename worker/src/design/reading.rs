@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::compile::{Compiled, compile};
 use super::finding::Finding;
-use super::ingest::{Ingested, Status, ingest};
+use super::ingest::{Ingested, Status, ingest_all};
 use super::model::{Design, Kind};
 use super::rules::{self, Platforms, Subject};
 
@@ -29,7 +29,12 @@ pub struct Reading {
 impl Reading {
     /// Reads and compiles. Takes seconds for a large design: not for a thread that others wait for.
     pub fn of(bytes: &[u8]) -> Self {
-        let Ingested { design, mut findings, models, status } = ingest(bytes);
+        Self::of_all([bytes])
+    }
+
+    /// The same for streams that make up one design.
+    pub fn of_all<'i>(inputs: impl IntoIterator<Item = &'i [u8]>) -> Self {
+        let Ingested { design, mut findings, models, status } = ingest_all(inputs);
         let (documents, while_reading) = (Arc::new(design), findings.len());
         let mut compiled = (status == Status::Success).then(|| compile(Arc::clone(&documents)));
         if let Some(compiled) = &mut compiled {
