@@ -111,7 +111,7 @@ DECLARE
 BEGIN
     FOREACH name IN ARRAY ARRAY['tasks', 'result_message', 'task_output', 'workers', 'claims', 'active_instance',
         'longshore_migrations', 'task_partition', 'sealed_partition', 'sealed_change', 'schedules', 'schedule_ticks',
-        'build_data', 'log_followers']
+        'build_data', 'notify_until', 'log_followers']
     LOOP
         IF to_regclass(quote_ident(name)) IS NOT NULL THEN
             EXECUTE format('GRANT SELECT ON %I TO longshore_reader', name);

@@ -158,7 +158,8 @@ $admit$;
 REVOKE EXECUTE ON FUNCTION admit_task(tasks) FROM PUBLIC;
 
 -- Until when an INSERT shall notify, in seconds of the epoch: the greatest idle_until of all workers. In a sequence, since
--- its number is read without a snapshot and costs the same however often it was written under an old one.
+-- its number is read without a snapshot and costs the same however often it was written under an old one. Of two workers
+-- that write at the same moment, one may not be counted until it writes again: it polls meanwhile, as always.
 CREATE SEQUENCE notify_until;
 
 CREATE FUNCTION workers_sleep() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $sleep$

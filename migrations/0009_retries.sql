@@ -47,6 +47,8 @@ LANGUAGE plpgsql SET search_path FROM CURRENT AS $retry$
 DECLARE
     old tasks;
     new_id uuid;
+    filter jsonb;
+    context jsonb;
 BEGIN
     SELECT t.* INTO old FROM tasks AS t WHERE t.task_id = retry_task.task_id;
     IF NOT FOUND THEN
@@ -60,18 +62,29 @@ BEGIN
             USING ERRCODE = 'check_violation', TABLE = 'tasks', CONSTRAINT = 'task_to_retry_has_failures',
                   HINT = 'Retry all of it.';
     END IF;
+    filter := CASE WHEN failed_only THEN node_filter_of(old.result_failures) ELSE old.node_filter END;
+    IF octet_length(filter::text) > 65536 THEN
+        RAISE EXCEPTION 'task % names % failures, which a node filter of 64 KiB does not hold',
+            old.task_id, cardinality(old.result_failures)
+            USING ERRCODE = 'check_violation', TABLE = 'tasks', CONSTRAINT = 'failures_to_retry_fit_a_node_filter',
+                  HINT = 'Retry all of it, or insert several tasks, each with a part of result_failures as its node_filter.';
+    END IF;
+    context := CASE coalesce(jsonb_typeof(old.request_context), 'null')
+        WHEN 'object' THEN old.request_context
+        WHEN 'null' THEN '{}'
+        ELSE jsonb_build_object('value', old.request_context)
+    END || jsonb_build_object('retry_of', old.task_id);
+    IF octet_length(context::text) > 16384 THEN
+        -- the link does not fit: the task is worth more
+        context := old.request_context;
+    END IF;
     INSERT INTO tasks (
         action, queue, priority, payload, design_ref, node_filter, request_context, max_attempts, "timeout",
         unique_key, unique_until, parent_task_id, on_subtask_failure
     )
     SELECT
         old.action, old.queue, old.priority, old.payload, old.design_ref,
-        CASE WHEN failed_only THEN node_filter_of(old.result_failures) ELSE old.node_filter END,
-        CASE coalesce(jsonb_typeof(old.request_context), 'null')
-            WHEN 'object' THEN old.request_context
-            WHEN 'null' THEN '{}'
-            ELSE jsonb_build_object('value', old.request_context)
-        END || jsonb_build_object('retry_of', old.task_id),
+        filter, context,
         old.max_attempts, old."timeout", old.unique_key, old.unique_until,
         (
             SELECT parent.task_id FROM tasks AS parent

@@ -102,7 +102,7 @@ fn accept(context: &Context, reading: &Reading, needs_compiled: bool) -> Result<
     if tally.errors == 0 && reading.status == Status::Success {
         return Ok(());
     }
-    let what = if needs_compiled { "compiled" } else { "read" };
+    let what = if reading.status == Status::Success { "compiled" } else { "read" };
     Err(Refusal::permanent("design", format!("the design cannot be {what}: {tally}")))
 }
 

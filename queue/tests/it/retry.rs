@@ -74,3 +74,25 @@ async fn a_subtask_is_retried_below_its_parent_while_that_is_open_and_alone_afte
     let alone = retry_task(&mut conn, names["a"], false).await.unwrap().unwrap();
     assert_eq!(database.value::<Option<Uuid>>(&parent(alone)).await, None);
 }
+
+#[tokio::test]
+async fn a_retry_says_when_its_failures_fit_no_filter_and_leaves_a_link_out_that_does_not_fit() {
+    let database = database().await;
+    let mut conn = database.conn().await;
+    let old = insert(&mut conn, &NewTask::new("work")).await.unwrap().unwrap();
+    let context = "x".repeat(16 * 1024 - 2);
+    database
+        .run(&format!(
+            "UPDATE tasks SET status = 'complete', result_status = 'failure', request_context = '\"{context}\"',
+                result_failures = (SELECT array_agg('node-' || n) FROM generate_series(1, 6000) AS n)"
+        ))
+        .await;
+    let refused = retry_task(&mut conn, old, true).await.unwrap_err().to_string();
+    assert!(
+        refused.contains("names 6000 failures") && refused.contains("failures_to_retry_fit_a_node_filter"),
+        "{refused}"
+    );
+    let new = retry_task(&mut conn, old, false).await.unwrap().unwrap();
+    let kept = database.value::<Value>(&format!("SELECT request_context FROM tasks WHERE task_id = '{new}'")).await;
+    assert_eq!(kept, json!(context));
+}

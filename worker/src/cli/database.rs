@@ -32,7 +32,7 @@ impl Database {
             Some(url) if !has_file => ("DATABASE_URL".to_owned(), url, None, false),
             None if !has_file => {
                 let remedy = "set DATABASE_URL=postgres://…, or name a configuration with --config FILE";
-                return Err(ConfigError::new("longshore", format!("no database is named: {remedy}")));
+                return Err(ConfigError::new("DATABASE_URL", format!("no database is named: {remedy}")));
             }
             _ => {
                 let config = Config::load(self.config.as_deref())?;

@@ -96,7 +96,11 @@ pub(crate) fn told(error: &anyhow::Error) -> String {
 
 /// How a command ends that ended with this error.
 pub(crate) fn exit_of(error: &anyhow::Error) -> Exit {
-    if error.is::<BadInput>() {
+    // classes of SQLSTATE: a value that the database does not understand, or refuses
+    let refused = |error: &longshore_queue::Error| {
+        error.sqlstate().is_some_and(|state| state.starts_with("22") || state.starts_with("23"))
+    };
+    if error.is::<BadInput>() || error.downcast_ref().is_some_and(refused) {
         Exit::Usage
     } else if error.is::<ConfigError>() || matches!(error.downcast_ref(), Some(StartError::Config(_))) {
         Exit::BadConfiguration

@@ -175,7 +175,7 @@ impl Kind {
     pub(super) fn bounds(&self) -> String {
         match self {
             Self::Text { max_bytes } | Self::Secret { max_bytes } => format!("1 to {max_bytes} bytes"),
-            Self::Identifier => "`[a-z_][a-z0-9_]{0,62}`".to_owned(),
+            Self::Identifier => "`[a-z_][a-z0-9_]{0,42}`".to_owned(),
             Self::Choice(words) => one_of(words),
             Self::Address => "IP address and port".to_owned(),
             Self::HttpUrl => "http:// or https://, no password".to_owned(),

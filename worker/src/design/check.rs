@@ -13,7 +13,6 @@ use super::reading::Reading;
 use super::rules::Platforms;
 
 /// What came of checking a design.
-#[derive(Debug)]
 pub struct Checked {
     /// Whether all of it could be read.
     pub status: Status,

@@ -1,6 +1,7 @@
 //! A design as it was read and compiled, once for all who work with it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use super::compile::{Compiled, compile};
@@ -10,7 +11,6 @@ use super::model::{Design, Kind};
 use super::rules::{self, Platforms, Subject};
 
 /// What came of reading a design and compiling it.
-#[derive(Debug)]
 pub struct Reading {
     /// The documents as they were ingested: those that could be read.
     pub documents: Arc<Design>,
@@ -24,6 +24,13 @@ pub struct Reading {
     findings: Vec<Finding>,
     /// How many of them while reading.
     while_reading: usize,
+}
+
+impl fmt::Debug for Reading {
+    /// Not the documents: they hold passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reading").field("status", &self.status).field("models", &self.models).finish_non_exhaustive()
+    }
 }
 
 impl Reading {

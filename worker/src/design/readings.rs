@@ -26,7 +26,7 @@ type Flight = SetOnce<Result<Arc<Reading>, String>>;
 pub(crate) struct Readings {
     kept_max_bytes: usize,
     at_once: Arc<Semaphore>,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
@@ -55,11 +55,11 @@ impl fmt::Debug for Readings {
 
 impl Readings {
     fn with_bound(kept_max_bytes: usize) -> Self {
-        Self { kept_max_bytes, at_once: Arc::new(Semaphore::new(READ_AT_ONCE)), state: Mutex::default() }
+        Self { kept_max_bytes, at_once: Arc::new(Semaphore::new(READ_AT_ONCE)), state: Arc::default() }
     }
 
-    /// The reading of a design, on a thread of its own. It goes on where this future is dropped: whoever comes next finds
-    /// it further on, or done.
+    /// The reading of a design, on a thread of its own. One that has begun goes on where this future is dropped: whoever
+    /// comes next finds it further on, or done. One that waits for its turn and that nobody waits for is not begun.
     ///
     /// # Errors
     /// What a panic said. It is not remembered.
@@ -82,7 +82,7 @@ impl Readings {
         let flight = Arc::new(Flight::new());
         state.bytes += bytes;
         state.entries.insert(hash, Entry { flight: Arc::clone(&flight), bytes, used: Instant::now() });
-        tokio::spawn(fly(design.clone(), Arc::clone(&flight), Arc::clone(&self.at_once)));
+        tokio::spawn(fly(design.clone(), Arc::clone(&flight), Arc::clone(&self.at_once), Arc::clone(&self.state)));
         flight
     }
 }
@@ -104,9 +104,17 @@ impl State {
     }
 }
 
-async fn fly(design: Resolved, flight: Arc<Flight>, at_once: Arc<Semaphore>) {
+async fn fly(design: Resolved, flight: Arc<Flight>, at_once: Arc<Semaphore>, state: Arc<Mutex<State>>) {
     // it is never closed
     let Ok(_turn) = at_once.acquire().await else { return };
+    {
+        // under the lock nobody begins to wait: beside the entry and this, whoever holds the flight waits for it
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        if Arc::strong_count(&flight) <= 2 {
+            state.remove(&design.content_hash());
+            return;
+        }
+    }
     let began = Instant::now();
     let reading = tokio::task::spawn_blocking(move || Arc::new(Reading::of(design.bytes()))).await;
     metrics::design_read(began.elapsed());
@@ -158,6 +166,22 @@ mod tests {
         assert!(Arc::ptr_eq(&one, &other));
         read(&readings, &design("a")).await;
         assert_eq!(readings.state.lock().expect("no panic").entries.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_is_not_begun() {
+        let readings = Readings::default();
+        let turns = Arc::clone(&readings.at_once).acquire_many_owned(2).await.expect("never closed");
+        for number in 0..20 {
+            // looked at once, and dropped
+            let name = format!("n{number}");
+            assert!(futures_util::FutureExt::now_or_never(readings.read(&design(&name))).is_none());
+        }
+        drop(turns);
+        // behind them all
+        read(&readings, &design("last")).await;
+        let state = readings.state.lock().expect("no panic");
+        assert_eq!((state.entries.len(), state.bytes), (1, design("last").bytes().len()));
     }
 
     #[tokio::test]

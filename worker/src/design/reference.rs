@@ -177,7 +177,7 @@ fn page(scheme: &str, plain: &str, rest: &str) -> Result<Url, ReferenceProblem> 
 }
 
 /// RFC 3986, 3.1.
-fn is_scheme(text: &str) -> bool {
+pub(crate) fn is_scheme(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }

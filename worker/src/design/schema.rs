@@ -193,7 +193,11 @@ impl Schema {
         let wanted: Vec<&str> = self.types.iter().map(|kind| kind.told()).collect();
         let message = format!("{path} is {}, not {}", node.kind(), wanted.join(" or "));
         let text = if self.types.contains(&Type::String) { written(node) } else { None };
-        let remedy = text.map(|text| format!("put it in quotes: \"{text}\"")).unwrap_or_default();
+        let remedy = match text {
+            Some(_) if may_be_secret(path) => "put it in quotes".to_owned(),
+            Some(text) => format!("put it in quotes: \"{text}\""),
+            None => String::new(),
+        };
         violation(node.line, message, remedy)
     }
 
@@ -300,6 +304,15 @@ enum Path<'p> {
     Root,
     Key(&'p Path<'p>, &'p str),
     Index(&'p Path<'p>, usize),
+}
+
+/// Whether a value here may be a password: what stands below `oob`, and what a boot action writes to a node or gets it from.
+fn may_be_secret(path: &Path<'_>) -> bool {
+    match path {
+        Path::Root => false,
+        Path::Key(_, "oob" | "data" | "location") => true,
+        Path::Key(parent, _) | Path::Index(parent, _) => may_be_secret(parent),
+    }
 }
 
 impl fmt::Display for Path<'_> {

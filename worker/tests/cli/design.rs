@@ -28,7 +28,7 @@ fn a_valid_design_passes_with_the_one_warning_that_images_are_not_known() {
     assert_eq!(
         stdout(&checked),
         "warning DD3001 platform_selection: images and kernels are not checked, since it is not known which there are\n    \
-         give a list of them, with --images on the command line\n\
+         check it by `longshore design check --images` as well: a task's check has no list of them\n\
          0 errors, 1 warning in 1 Region, 3 Network, 2 NetworkLink, 1 HardwareProfile, 1 HostProfile, 2 BaremetalNode, \
          1 BootAction\n"
     );

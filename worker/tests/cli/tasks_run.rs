@@ -93,12 +93,12 @@ async fn a_wrong_value_is_named_with_its_remedy() {
         (&["a", "--timeout", "long"], 2, "--timeout"),
         (&["a", "--on-subtask-failure", "never"], 2, "terminate_dependants"),
         (&["a", "--unique-until-ended"], 2, "--unique-key"),
-        (&["a", "--priority", "10"], 1, "priority_is_0_to_9"),
-        (&["a", "--priority", "-1"], 1, "priority_is_0_to_9"),
-        (&["", "--queue", "q"], 1, "action_is_1_to_128_bytes"),
+        (&["a", "--priority", "10"], 2, "priority_is_0_to_9"),
+        (&["a", "--priority", "-1"], 2, "priority_is_0_to_9"),
+        (&["", "--queue", "q"], 2, "action_is_1_to_128_bytes"),
         (
             &["a", "--parent", "01890a5d-ac96-774b-8cce-b302099a8057"],
-            1,
+            2,
             "there is no task 01890a5d-ac96-774b-8cce-b302099a8057 to be the parent (parent_task_id_exists): Insert",
         ),
     ] {

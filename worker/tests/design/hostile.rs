@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_worker::design::compile::{Compiled, compile};
+use longshore_worker::design::finding::Severity;
 use longshore_worker::design::ingest::{BYTES_MAX, DOCUMENTS_MAX, Ingested, Status, ingest, ingest_all};
+use longshore_worker::design::reading::Reading;
 
 use crate::site;
 
@@ -225,5 +227,30 @@ fn eight_times_the_input_takes_no_more_than_some_eight_times_the_work() {
         let (once, eight) = (least(&small), least(&large));
         // Quadratic work would be 64 times as much.
         assert!(eight < once * 24, "{name}: {once:?} for {size}, {eight:?} for {}", 8 * size);
+    }
+}
+
+#[test]
+fn no_finding_shows_what_may_be_a_password() {
+    let valid = include_str!("rules/valid.yaml");
+    let node = |oob: &str| {
+        format!(
+            "{valid}---\nschema: drydock/BaremetalNode/v1\nmetadata: {{schema: metadata/Document/v1, name: leaky}}\n\
+             data: {{host_profile: defaults, addressing: [{{network: mgmt, address: 10.1.0.14}}], oob: {oob}}}\n"
+        )
+    };
+    for (oob, secret) in [
+        ("{type: ipmi, account: 7, credential: 31337042}", "31337042"),
+        ("{type: ipmi, account: admin, credential: 0x7A69}", "7A69"),
+        ("{type: ipmi, account: admin, credential: [hunter5]}", "hunter5"),
+        ("{type: ipmi, account: admin, other: {password: hunter5}}", "hunter5"),
+        ("{type: libvirt, libvirt_uri: 'root:hunter5@host/x://y'}", "hunter5"),
+        ("{type: libvirt, libvirt_uri: 'qemu+tcp://root:hunter5@host/system'}", "hunter5"),
+    ] {
+        let yaml = node(oob);
+        let findings = Reading::of(yaml.as_bytes()).check(None);
+        let told = serde_json::to_string(&findings).expect("findings are JSON");
+        assert!(findings.iter().any(|finding| finding.severity == Severity::Error), "{oob}: {told}");
+        assert!(!told.contains(secret), "{oob}: {told}");
     }
 }

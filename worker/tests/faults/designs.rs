@@ -164,10 +164,12 @@ pub(crate) async fn a_design_that_cannot_be_had_fails_or_is_tried_again_and_the_
         let task = insert(&rig, &pages, page, 2).await;
         assert_eq!(end(&rig, task).await, ended, "{page}");
         let said = messages(&rig, task).await;
-        // beside the history of attempts
-        let said: Vec<&String> = said.iter().filter(|one| !one.starts_with("t attempt ")).collect();
         let expected = format!("t design_ref design reference {why}");
+        // what an attempt says of its design, and the history of attempts says again
+        let (history, said): (Vec<_>, Vec<_>) =
+            said.iter().partition(|one| one.starts_with("t attempt failed (design): "));
         assert!(said.iter().all(|one| one.starts_with(&expected)) && !said.is_empty(), "{expected} in {said:?}");
+        assert!(history.iter().all(|one| one.contains(why.as_str())), "{why} in {history:?}");
     }
     let (_, metrics) = worker.get("/metrics").await;
     assert!(metrics.contains("longshore_design_resolve_seconds_count{result=\"permanent\"} 7"), "{metrics}");

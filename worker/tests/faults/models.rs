@@ -149,12 +149,12 @@ pub(crate) async fn a_design_with_errors_or_a_wrong_filter_ends_the_task_and_the
 
 /// Each task: how it ended, the attempt, whether no hash of its design is noted, the message; then its log.
 const GOLDEN: &str = r#"
-model unread.yaml: failure design 1 false the design cannot be compiled: 1 error, 0 warnings
+model unread.yaml: failure design 1 false the design cannot be read: 1 error, 0 warnings
   t line 1, column 4: document 1 is no YAML: unclosed bracket '['
-  t the design cannot be compiled: 1 error, 0 warnings
-documents refused.yaml: failure design 1 false the design cannot be compiled: 1 error, 0 warnings
+  t the design cannot be read: 1 error, 0 warnings
+documents refused.yaml: failure design 1 false the design cannot be read: 1 error, 0 warnings
   t oob Network:v1 is not as its schema says: cidr is a number, not a string
-  t the design cannot be compiled: 1 error, 0 warnings
+  t the design cannot be read: 1 error, 0 warnings
 model uncompiled.yaml: failure design 1 false the design cannot be compiled: 2 errors, 0 warnings
   t metal hardware profile another is not defined
   t virtual hardware profile another is not defined

@@ -7,13 +7,13 @@ use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use longshore_worker::design::check::Tally;
-use longshore_worker::design::compile::{Compiled, compile};
+use longshore_worker::design::compile::Compiled;
 use longshore_worker::design::filter::NodeFilter;
-use longshore_worker::design::ingest::{Status, ingest_all};
+use longshore_worker::design::ingest::Status;
+use longshore_worker::design::reading::Reading;
 use longshore_worker::design::rules::Platforms;
 
 use self::check::Form;
@@ -136,19 +136,12 @@ impl Design {
 
 /// Compiles a design and does something with it, if nothing in the way is an error; what is found goes to stderr.
 fn with_compiled(inputs: &Inputs, act: impl FnOnce(&Compiled) -> anyhow::Result<()>) -> anyhow::Result<ExitCode> {
-    let ingested = ingest_all(inputs.bytes());
-    let mut findings = ingested.findings;
-    let mut compiled = None;
-    if ingested.status == Status::Success {
-        let mut whole = compile(Arc::new(ingested.design));
-        findings.append(&mut whole.findings);
-        compiled = Some(whole);
-    }
-    check::print(&mut io::stderr().lock(), inputs, &findings, false)?;
-    let tally = Tally::of(&findings);
-    match compiled.filter(|_| tally.errors == 0) {
-        Some(compiled) => act(&compiled).map(|()| ExitCode::SUCCESS),
-        None if ingested.status == Status::Unreadable => Ok(ExitCode::from(UNREADABLE)),
+    let reading = Reading::of_all(inputs.bytes());
+    check::print(&mut io::stderr().lock(), inputs, reading.findings(), false)?;
+    let tally = Tally::of(reading.findings());
+    match reading.compiled.as_ref().filter(|_| tally.errors == 0) {
+        Some(compiled) => act(compiled).map(|()| ExitCode::SUCCESS),
+        None if reading.status == Status::Unreadable => Ok(ExitCode::from(UNREADABLE)),
         None => {
             eprintln!("longshore: the design is not compiled, for {tally}");
             Ok(ExitCode::FAILURE)

@@ -1,5 +1,6 @@
 use super::{Findings, Rule, Subject, quoted, reason};
 use crate::design::compile::EffectiveNode;
+use crate::design::reference::is_scheme;
 use crate::design::units::Mac;
 
 /// A node managed through libvirt says where, over ssh, and by which MAC it boots.
@@ -21,7 +22,8 @@ fn judge(node: &EffectiveNode, found: &mut Findings) {
         }
         Some(uri) if !uri.starts_with(SCHEME) => {
             // Only the scheme, since there may be a password behind it.
-            let scheme = uri.split_once("://").map_or("no scheme".to_owned(), |(scheme, _)| quoted(scheme));
+            let scheme = uri.split_once("://").map(|(scheme, _)| scheme).filter(|scheme| is_scheme(scheme));
+            let scheme = scheme.map_or_else(|| "no scheme".to_owned(), quoted);
             let error = found.error(format!("the oob libvirt_uri begins with {scheme}, not with {SCHEME}"));
             found.push(error.remedy("set oob.libvirt_uri: qemu+ssh://user@host/system").about(node));
         }

@@ -33,7 +33,9 @@ impl Platforms {
 fn check(subject: &Subject<'_>, found: &mut Findings) {
     let Some(Platforms(images)) = subject.platforms else {
         let warning = found.warning("images and kernels are not checked, since it is not known which there are");
-        found.push(warning.remedy("give a list of them, with --images on the command line"));
+        found.push(
+            warning.remedy("check it by `longshore design check --images` as well: a task's check has no list of them"),
+        );
         return;
     };
     for node in subject.compiled.nodes.iter() {
