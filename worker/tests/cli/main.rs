@@ -5,6 +5,7 @@ mod builds;
 mod demo;
 mod design;
 mod dev;
+mod examples;
 mod migrate;
 mod schedules;
 mod tasks;
