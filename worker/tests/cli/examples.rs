@@ -51,7 +51,10 @@ async fn the_example_program_deploys_to_hosts_and_collects_what_failed() {
         names
     };
     assert_eq!(document["result"]["status"], "partial_success", "{document:#}");
-    assert_eq!((names("successes"), names("failures")), (vec!["node1".into(), "node2".into()], vec!["unreachable1".into()]));
+    assert_eq!(
+        (names("successes"), names("failures")),
+        (vec!["node1".into(), "node2".into()], vec!["unreachable1".into()])
+    );
     let built = stdout(&longshore(&["builds", "list", "--json"]));
     let built: Vec<Value> = serde_json::from_str(&built).expect("JSON");
     assert_eq!(built.iter().filter(|entry| entry["generator"] == "rollout").count(), 2, "{built:?}");
