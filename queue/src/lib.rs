@@ -11,8 +11,9 @@
 //! | a producer's | `insert`, `terminate`, `retry`, `read`, `list`, `document` |
 //! | a worker's | `claim`, `record`, `build_data`, `complete`, `tree`, `heartbeat`, `listen` |
 //! | the leader's | `leader`, `rescue`, `prune`, `schedule` |
-//! | everybody's | `connect`, `migrate`, `summary`, `error` |
+//! | everybody's | `address`, `connect`, `migrate`, `summary`, `error` |
 
+mod address;
 mod build_data;
 mod claim;
 mod complete;
@@ -37,6 +38,7 @@ mod task;
 mod terminate;
 mod tree;
 
+pub use address::wrong_address;
 pub use build_data::{
     BuildData, BuildView, NewBuildData, PrunedBuildData, builds, builds_of_node, builds_of_task, insert_build_data,
     prune_build_data, record_build_data,

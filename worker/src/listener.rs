@@ -31,7 +31,8 @@ pub(crate) async fn run(fleet: Arc<Fleet>) {
             connected.set(0.0);
             reconnects.increment(1);
             // whatever was missed meanwhile is found by looking
-            hear(&fleet, Wake::Reconnected);
+            wake_all(&fleet);
+            fleet.look.notify_one();
             tokio::time::sleep(PAUSE).await;
         }
     };
@@ -55,10 +56,6 @@ fn hear(fleet: &Fleet, wake: Wake) {
             }
         }
         Wake::Changed => wake_all(fleet),
-        Wake::Reconnected => {
-            wake_all(fleet);
-            fleet.look.notify_one();
-        }
         Wake::Terminate => fleet.look.notify_one(),
         // another channel's
         Wake::Recorded => {}

@@ -41,9 +41,7 @@ impl Database {
             }
         };
         let schema = self.schema.clone().or(schema).unwrap_or_else(|| "public".to_owned());
-        // the error may show a part of the URL, which may hold a password
-        Connect::new(&url, &schema, pooled)
-            .map_err(|_| ConfigError::new(&source, "the database's address must be a URL like postgres://…"))
+        Connect::new(&url, &schema, pooled).map_err(|error| ConfigError::new(&source, error.to_string()))
     }
 
     /// A session with it, for a command that needs the schema as it is now.

@@ -18,6 +18,7 @@ mod designs;
 mod executors;
 mod health;
 mod hostile;
+mod hosts;
 mod killed;
 mod leader;
 mod models;
@@ -68,6 +69,8 @@ fn main() -> ExitCode {
             messages_cut_at_every_point_stay_gap_free, retries_cut_at_every_point_burn_no_further_attempt;
         outage: a_database_away_longer_than_a_lease_costs_no_healthy_worker_its_task,
             killed_postgres_loses_no_acknowledged_insert_and_doubles_no_completion;
+        hosts: a_worker_and_all_its_connections_follow_the_server_that_can_be_written,
+            the_command_line_finds_the_server_that_can_be_written_and_says_why_none_can;
         pooler: a_pooler_that_refuses_our_settings_is_named, a_pooler_that_drops_our_settings_is_found_out,
             behind_a_pooler_that_was_named_thousands_of_tasks_end_with_their_own_rows;
         shutdown: sigterm_finishes_what_runs_and_claims_nothing_more, at_the_deadline_what_runs_is_given_back_unburnt,
