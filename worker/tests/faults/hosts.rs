@@ -7,6 +7,7 @@ use std::time::Instant;
 use longshore_postgres::Server;
 
 use crate::rig::{Rig, Setup, own_server};
+use crate::support::Database;
 
 /// Sessions of a worker that are open all the time: claims, settlements, heartbeats, the watcher, the scheduler, and the
 /// listener.
@@ -23,21 +24,23 @@ pub(crate) fn url_of(servers: &[&Server], parameters: &str) -> String {
 }
 
 /// From then on this server lets sessions write, or not; those that are open as well.
-async fn lets_write(rig: &Rig, yes: bool) {
+pub(crate) async fn lets_write(database: &Database, yes: bool) {
     let read_only = if yes { "off" } else { "on" };
-    rig.database.run(&format!("ALTER SYSTEM SET default_transaction_read_only = {read_only}")).await;
-    rig.database.run("SELECT pg_reload_conf()").await;
+    database.run(&format!("ALTER SYSTEM SET default_transaction_read_only = {read_only}")).await;
+    database.run("SELECT pg_reload_conf()").await;
+    // sessions that begin from then on are of it
+    database.until(&format!("SELECT current_setting('default_transaction_read_only') = '{read_only}'")).await;
 }
 
 pub(crate) async fn a_worker_and_all_its_connections_follow_the_server_that_can_be_written() {
     let servers = [own_server(&[]), own_server(&[])];
     let rigs = [Rig::on(&servers[0]).await, Rig::on(&servers[1]).await];
-    lets_write(&rigs[0], false).await;
+    lets_write(&rigs[0].database, false).await;
     let worker = rigs[0].start(Setup { url: Some(url_of(&[&servers[0], &servers[1]], "")), ..Setup::default() });
     worker.works().await;
     for (here, there) in [(1, 0), (0, 1), (1, 0)] {
-        lets_write(&rigs[there], false).await;
-        lets_write(&rigs[here], true).await;
+        lets_write(&rigs[there].database, false).await;
+        lets_write(&rigs[here].database, true).await;
         let since = Instant::now();
         // whoever settles opens its connection when there is something to settle
         let tasks = rigs[here].insert_work(50, 1).await;
@@ -69,7 +72,7 @@ pub(crate) async fn the_command_line_finds_the_server_that_can_be_written_and_sa
     assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
     assert!(since.elapsed().as_secs() < 3, "the silent host took {:?}", since.elapsed());
 
-    lets_write(&rig, false).await;
+    lets_write(&rig.database, false).await;
     let refused = list(&format!("{hosts}?connect_timeout=1"));
     assert_eq!(refused.status.code(), Some(1));
     let said = String::from_utf8(refused.stderr).unwrap();

@@ -16,6 +16,7 @@ mod chaos;
 mod cuts;
 mod designs;
 mod executors;
+mod failover;
 mod health;
 mod hostile;
 mod hosts;
@@ -29,6 +30,7 @@ mod poor;
 mod produce;
 mod program;
 mod proxy;
+mod restore;
 mod rig;
 mod schedules;
 mod shutdown;
@@ -71,6 +73,9 @@ fn main() -> ExitCode {
             killed_postgres_loses_no_acknowledged_insert_and_doubles_no_completion;
         hosts: a_worker_and_all_its_connections_follow_the_server_that_can_be_written,
             the_command_line_finds_the_server_that_can_be_written_and_says_why_none_can;
+        failover: with_a_synchronous_standby_nothing_that_was_acknowledged_is_lost,
+            an_asynchronous_standby_loses_its_lag_and_nothing_else_and_sticks_nowhere;
+        restore: a_dump_of_a_queue_at_work_is_restored_and_drained;
         pooler: a_pooler_that_refuses_our_settings_is_named, a_pooler_that_drops_our_settings_is_found_out,
             behind_a_pooler_that_was_named_thousands_of_tasks_end_with_their_own_rows;
         shutdown: sigterm_finishes_what_runs_and_claims_nothing_more, at_the_deadline_what_runs_is_given_back_unburnt,
