@@ -8,6 +8,7 @@ mod attempts;
 mod build_data;
 mod contract;
 mod designs;
+mod distributed;
 mod documents;
 mod figures;
 mod follow;
