@@ -100,7 +100,9 @@ impl Connect {
         for host in std::iter::once(in_use).chain(others) {
             match self.session_on(host, name).await {
                 Ok(session) => {
-                    self.host.send_if_modified(|in_use| std::mem::replace(in_use, host) != host);
+                    if self.host.send_if_modified(|in_use| std::mem::replace(in_use, host) != host) {
+                        tracing::info!(address = self.address_of(host), "another host is the one in use");
+                    }
                     return Ok(session);
                 }
                 Err(error) if !error.is_passing() => return Err(error),

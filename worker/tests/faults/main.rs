@@ -121,7 +121,8 @@ fn main() -> ExitCode {
             a_schedule_that_cannot_fire_says_why_and_the_others_go_on;
         health: a_worker_answers_for_its_life_its_readiness_and_its_metrics;
         hostile: any_row_that_is_accepted_ends_and_no_worker_is_harmed;
-        versions: an_older_worker_goes_on_while_and_after_the_schema_moves_on;
+        versions: an_older_worker_goes_on_while_and_after_the_schema_moves_on,
+            workers_of_the_release_before_go_on_while_the_schema_is_migrated_and_are_replaced_one_by_one;
     ];
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(AT_ONCE);
