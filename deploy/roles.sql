@@ -1,6 +1,7 @@
 -- The five roles of an installation, each with the least that its work needs. Run it by psql as the owner of the tables
--- (and one who may create roles), after every `longshore migrate`; running it again changes nothing.
+-- (and one who may create roles, or finds them made), after every `longshore migrate`; again, it changes nothing.
 --
+--   longshore migrate --grant                          (does both)
 --   psql -v schema=public -f deploy/roles.sql          (the schema of the tables; public where it is left out)
 --
 -- The roles cannot log in: GRANT longshore_producer TO my_application. They serve all installations of a server.
@@ -30,11 +31,14 @@ BEGIN
     FOREACH role IN ARRAY ARRAY[
         'longshore_producer', 'longshore_worker', 'longshore_reader', 'longshore_scheduler', 'longshore_terminator'
     ] LOOP
-        BEGIN
-            EXECUTE format('CREATE ROLE %I NOLOGIN', role);
-        EXCEPTION WHEN duplicate_object OR unique_violation THEN
-            NULL;
-        END;
+        -- not even tried where it is there: an owner who may create no roles has them made by somebody else
+        IF to_regrole(role) IS NULL THEN
+            BEGIN
+                EXECUTE format('CREATE ROLE %I NOLOGIN', role);
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN
+                NULL;
+            END;
+        END IF;
     END LOOP;
 END
 $roles$;

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args;
-use longshore_queue::{Connect, migrate, newest_version, pending_sql};
+use longshore_queue::{Connect, grant_roles, migrate, newest_version, pending_sql, roles_sql};
 
 use super::database::Database;
 use super::exit::Exit;
@@ -19,6 +19,9 @@ pub(crate) struct Migrate {
     /// Print the SQL that is pending, and nothing else: for psql
     #[arg(long)]
     dry_run: bool,
+    /// Make the roles of deploy/roles.sql as well where they are missing, and grant what they need
+    #[arg(long)]
+    grant: bool,
     #[command(flatten)]
     database: Database,
 }
@@ -29,8 +32,10 @@ impl Migrate {
         let several = cells.len() > 1;
         let mut failed = None;
         for (name, connect) in &cells {
-            let of_cell = if several { format!("cell {name}, ") } else { String::new() };
-            let done = if self.dry_run { dry_run(connect, several.then_some(name)) } else { apply(connect, &of_cell) };
+            let done = match self.dry_run {
+                true => self.print(connect, several.then_some(name)),
+                false => self.apply(connect, &if several { format!("cell {name}, ") } else { String::new() }),
+            };
             // a cell that is away does not keep the others from being migrated
             if let Err(error) = done {
                 if several {
@@ -45,25 +50,32 @@ impl Migrate {
             None => Ok(Exit::Done.into()),
         }
     }
-}
 
-/// Prints what is pending.
-fn dry_run(connect: &Connect, cell: Option<&String>) -> anyhow::Result<()> {
-    let script = block_on(async { Ok(pending_sql(connect).await?) })?;
-    let mut out = io::stdout();
-    if let Some(cell) = cell {
-        writeln!(out, "-- cell {cell}")?;
+    /// Prints what is pending.
+    fn print(&self, connect: &Connect, cell: Option<&String>) -> anyhow::Result<()> {
+        let mut script = block_on(async { Ok(pending_sql(connect).await?) })?;
+        if self.grant {
+            script.push_str(&roles_sql(connect.schema()));
+        }
+        let mut out = io::stdout();
+        if let Some(cell) = cell {
+            writeln!(out, "-- cell {cell}")?;
+        }
+        Ok(out.write_all(script.as_bytes())?)
     }
-    Ok(out.write_all(script.as_bytes())?)
-}
 
-fn apply(connect: &Connect, of_cell: &str) -> anyhow::Result<()> {
-    let (applied, schema) = (block_on(async { Ok(migrate(connect).await?) })?, connect.schema());
-    for version in &applied {
-        println!("{of_cell}schema {schema}: applied migration {version}");
+    fn apply(&self, connect: &Connect, of_cell: &str) -> anyhow::Result<()> {
+        let (applied, schema) = (block_on(async { Ok(migrate(connect).await?) })?, connect.schema());
+        for version in &applied {
+            println!("{of_cell}schema {schema}: applied migration {version}");
+        }
+        if applied.is_empty() {
+            println!("{of_cell}schema {schema}: at version {}, nothing to apply", newest_version());
+        }
+        if self.grant {
+            block_on(async { Ok(grant_roles(connect).await?) })?;
+            println!("{of_cell}schema {schema}: roles granted");
+        }
+        Ok(())
     }
-    if applied.is_empty() {
-        println!("{of_cell}schema {schema}: at version {}, nothing to apply", newest_version());
-    }
-    Ok(())
 }
