@@ -13,13 +13,14 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 pub use self::names::{Kind, METRICS, Metric};
 use crate::design::resolve::Class;
 
+const SCHEDULE_LAG: &str = "longshore_schedule_lag_seconds";
 const QUEUE_WAIT: &str = "longshore_queue_wait_seconds";
 const EXECUTION: &str = "longshore_task_execution_seconds";
 const ATTEMPTS: &str = "longshore_task_attempts";
 const FINISHED: &str = "longshore_tasks_finished_total";
 
-/// From when a task was due to its claim, by the database's clock.
-const QUEUE_WAIT_BUCKETS: [f64; 20] = [
+/// From when a task was due to its claim, or a tick to its task, by the database's clock.
+const WAIT_BUCKETS: [f64; 20] = [
     0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
     1800.0, 7200.0,
 ];
@@ -39,7 +40,8 @@ const OTHER: &str = "other";
 /// When a recorder is installed already.
 pub fn install() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Full(QUEUE_WAIT.into()), &QUEUE_WAIT_BUCKETS)?
+        .set_buckets_for_metric(Matcher::Full(QUEUE_WAIT.into()), &WAIT_BUCKETS)?
+        .set_buckets_for_metric(Matcher::Full(SCHEDULE_LAG.into()), &WAIT_BUCKETS)?
         .set_buckets_for_metric(Matcher::Full(EXECUTION.into()), &EXECUTION_BUCKETS)?
         .set_buckets_for_metric(Matcher::Full(ATTEMPTS.into()), &ATTEMPT_BUCKETS)?
         .set_buckets_for_metric(Matcher::Suffix("_batch_size".into()), &BATCH_BUCKETS)?

@@ -22,9 +22,20 @@ fn the_table_of_metrics_is_in_order_and_has_each_once() {
     assert!(METRICS.is_sorted_by(|one, next| one.name < next.name), "{METRICS:?}");
 }
 
-/// The labels that Prometheus and Kubernetes add.
-const OF_THE_SCRAPE: [&str; 9] =
-    ["job", "instance", "namespace", "pod", "container", "service", "endpoint", "cluster", "le"];
+/// The labels that Prometheus, its alerts and Kubernetes add.
+const OF_THE_SCRAPE: [&str; 11] = [
+    "job",
+    "instance",
+    "namespace",
+    "pod",
+    "container",
+    "service",
+    "endpoint",
+    "cluster",
+    "alertname",
+    "severity",
+    "le",
+];
 
 /// Names that begin alike and are no metrics: crates, a table, and the roles of `deploy/roles.sql`.
 fn other_names() -> HashSet<String> {
