@@ -32,6 +32,9 @@ pub(crate) struct Lane {
     pub(crate) inserted: Notify,
     /// Claimed and not yet ended.
     in_hand: AtomicUsize,
+    /// Since the start.
+    claimed: AtomicU64,
+    finished: AtomicU64,
     /// Moving average of the time an executor takes, in nanoseconds; 0: none has run.
     execution_ns: AtomicU64,
     pub(crate) metrics: LaneMetrics,
@@ -50,6 +53,8 @@ impl Lane {
             capacity: Notify::new(),
             inserted: Notify::new(),
             in_hand: AtomicUsize::new(0),
+            claimed: AtomicU64::new(0),
+            finished: AtomicU64::new(0),
             execution_ns: AtomicU64::new(0),
         }
     }
@@ -75,8 +80,14 @@ impl Lane {
         self.in_hand.load(Ordering::Acquire)
     }
 
+    /// How many tasks were claimed, and how many attempts have ended, since the start.
+    pub(crate) fn counts(&self) -> [u64; 2] {
+        [self.claimed.load(Ordering::Relaxed), self.finished.load(Ordering::Relaxed)]
+    }
+
     pub(crate) fn took(&self, tasks: usize) {
         self.in_hand.fetch_add(tasks, Ordering::AcqRel);
+        self.claimed.fetch_add(tasks as u64, Ordering::Relaxed);
     }
 
     /// An attempt has ended; `execution` is `None` when it was never started.
@@ -89,6 +100,7 @@ impl Lane {
             self.execution_ns.store(average, Ordering::Relaxed);
         }
         self.in_hand.fetch_sub(1, Ordering::AcqRel);
+        self.finished.fetch_add(1, Ordering::Relaxed);
         self.capacity.notify_one();
     }
 

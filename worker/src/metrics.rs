@@ -47,7 +47,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
 }
 
 /// Every metric, its type and what it says; `METRICS.md` is held equal to this by a test.
-pub const METRICS: [(&str, &str, &str); 41] = [
+pub const METRICS: [(&str, &str, &str); 42] = [
     ("longshore_build_info", "gauge", "1, with version and schema_version"),
     ("longshore_build_data_pruned_total", "counter", "entries of build data removed by retention"),
     ("longshore_claim_batch_size", "histogram", "tasks a claim brought"),
@@ -92,6 +92,7 @@ pub const METRICS: [(&str, &str, &str); 41] = [
     ("longshore_maintenance_seconds", "histogram", "leader's upkeep, by task"),
     ("longshore_messages_recorded_total", "counter", "result messages recorded"),
     ("longshore_notify_to_claim_seconds", "histogram", "from hearing of an INSERT to a claim that brought something"),
+    ("longshore_queue_paused", "gauge", "1 while all of the queue is paused, else 0; leader only"),
     ("longshore_queue_oldest_ready_age_seconds", "gauge", "age of the oldest due task; leader only"),
     (
         "longshore_queue_tasks",

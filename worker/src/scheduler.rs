@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use longshore_queue::{
     Leadership, Result, Retention, UpkeepAction, abdicate, analyze_tables, depths, fleet as count_fleet, lead,
-    oldest_snapshot, prune_build_data, rescue, rescue_trees, table_health, upkeep_step,
+    oldest_snapshot, pauses, prune_build_data, rescue, rescue_trees, table_health, upkeep_step,
 };
 use metrics::{Counter, Gauge, counter, gauge, histogram};
 use uuid::Uuid;
@@ -252,6 +252,7 @@ impl Scheduler {
                 gauge!("longshore_queue_tasks", "queue" => lane.queue.clone(), "state" => state).set(f64::NAN);
             }
             gauge!("longshore_queue_oldest_ready_age_seconds", "queue" => lane.queue.clone()).set(f64::NAN);
+            gauge!("longshore_queue_paused", "queue" => lane.queue.clone()).set(f64::NAN);
         }
     }
 
@@ -314,6 +315,11 @@ impl Scheduler {
                 gauge!("longshore_queue_tasks", "queue" => queue.clone(), "state" => state).set(count as f64);
             }
             gauge!("longshore_queue_oldest_ready_age_seconds", "queue" => queue).set(depth.oldest_ready_age_seconds);
+        }
+        let pauses = step!(self.link, db => pauses(db))?;
+        for queue in queues {
+            let paused = pauses.iter().any(|pause| pause.action.is_none() && pause.queue.as_ref() == Some(&queue));
+            gauge!("longshore_queue_paused", "queue" => queue).set(f64::from(u8::from(paused)));
         }
         Ok(())
     }

@@ -96,6 +96,11 @@ impl Shutdown {
         self.asked.send_modify(|times| *times = times.saturating_add(1));
     }
 
+    /// The first request, unless it was made already: what was asked twice in this way gives nothing back.
+    pub(crate) fn request_drain(&self) {
+        self.asked.send_modify(|times| *times = (*times).max(1));
+    }
+
     async fn requested(&self, times: u8) {
         // the sender lives as long as self
         self.asked.subscribe().wait_for(|asked| *asked >= times).await.ok();
@@ -209,7 +214,7 @@ impl Worker {
             worker = fleet.name, worker_id = %fleet.worker_id, schema = fleet.connect.schema(),
             metrics = %format_args!("http://{address}/metrics"), "working"
         );
-        let heartbeat = pulse::start(&fleet)?;
+        let heartbeat = pulse::start(&fleet, shutdown)?;
         let mut loops = JoinSet::new();
         for (number, actions) in actions.into_iter().enumerate() {
             loops.spawn_local(Claimer::new(&fleet, number, actions, executors.clone()).run());
@@ -254,6 +259,7 @@ impl Worker {
         &self,
         connect: Connect,
     ) -> Result<(Arc<Fleet>, crate::fleet::Inbox, Vec<HashMap<String, Arc<Action>>>), StartError> {
+        self.config.check_start()?;
         let readings = Arc::new(Readings::default());
         let mut made: BTreeMap<&str, Arc<dyn Executor>> = BTreeMap::new();
         for (name, action) in &self.config.actions {
@@ -318,7 +324,7 @@ async fn wait_for_database(fleet: &Fleet) -> Result<(), Error> {
             let mut session = fleet.connect.session("longshore start").await?;
             check_schema(&mut session).await?;
             let mut step = session.step().await?;
-            register(step.db(), fleet.worker_id, &fleet.name, fleet.lease).await?;
+            register(step.db(), fleet.worker_id, &fleet.name, fleet.lease, &fleet.served()).await?;
             step.done().await?;
             session.close().await;
             Ok(())

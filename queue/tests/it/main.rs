@@ -16,6 +16,7 @@ mod leader;
 mod life;
 mod messages;
 mod migrate;
+mod pauses;
 mod refusals;
 mod rescue;
 mod retry;

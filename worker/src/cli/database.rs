@@ -40,6 +40,12 @@ impl Database {
                 (config.source, url, Some(config.schema), config.connection == Connection::TransactionPooler)
             }
         };
+        if let Some(scheme) = url.split_once("://").map(|(scheme, _)| scheme)
+            && !matches!(scheme, "postgres" | "postgresql")
+        {
+            let what = format!("{scheme}:// names another kind of database: Longshore needs Postgres, postgres://…");
+            return Err(ConfigError::new(&source, what));
+        }
         let schema = self.schema.clone().or(schema).unwrap_or_else(|| "public".to_owned());
         // the error may show a part of the URL, which may hold a password
         Connect::new(&url, &schema, pooled)

@@ -14,6 +14,9 @@ use super::exit::Exit;
 ///
 /// The database is DATABASE_URL, else the configuration's database_url; with DATABASE_URL no configuration is needed.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  DATABASE_URL=postgres://… longshore migrate
+  longshore migrate --dry-run | psql")]
 pub(crate) struct Migrate {
     /// Print the SQL that is pending, and nothing else: for psql
     #[arg(long)]

@@ -3,8 +3,10 @@
 //! `CONFIG.md` lists every key, `longshore.example.toml` shows them.
 
 mod design;
+mod environment;
 mod error;
 mod keys;
+mod print;
 mod read;
 mod section;
 #[cfg(test)]
@@ -189,9 +191,8 @@ impl Config {
     }
 
     fn load_with(path: Option<&Path>, variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
-        let variable = |name| variable(name).filter(|value| !value.is_empty());
-        let named = path.map(Path::to_owned).or_else(|| variable("LONGSHORE_CONFIG").map(PathBuf::from));
-        let path = named.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
+        let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let path = file_of(path, &variable);
         let name = path.display().to_string();
         let mut config = Self::parse(&read_file(&path, &name)?, &name)?;
         if let Some(url) = variable("DATABASE_URL") {
@@ -243,6 +244,16 @@ fn parse_with<T>(text: &str, name: &str, read: impl FnOnce(&Section<'_>) -> T) -
     let taken = read(&Section::root(table.get_ref(), &report));
     report.finish()?;
     Ok(taken)
+}
+
+/// The file that a command means.
+fn file_named(path: Option<&Path>) -> PathBuf {
+    file_of(path, |name| std::env::var_os(name).filter(|value| !value.is_empty()))
+}
+
+fn file_of(path: Option<&Path>, variable: impl Fn(&str) -> Option<OsString>) -> PathBuf {
+    let named = path.map(Path::to_owned).or_else(|| variable("LONGSHORE_CONFIG").map(PathBuf::from));
+    named.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE))
 }
 
 fn read_file(path: &Path, name: &str) -> Result<String, ConfigError> {

@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod builds;
+mod config;
 mod demo;
 mod design;
 mod dev;
 mod migrate;
+mod operation;
 mod schedules;
 mod tasks;
 mod tasks_list;
