@@ -1,6 +1,7 @@
 -- The six roles of an installation, each with the least that its work needs. Run it by psql as the owner of the tables
--- (and one who may create roles), after every `longshore migrate`; running it again changes nothing.
+-- (and one who may create roles, or finds them made), after every `longshore migrate`; again, it changes nothing.
 --
+--   longshore migrate --grant                          (does both)
 --   psql -v schema=public -f deploy/roles.sql          (the schema of the tables; public where it is left out)
 --
 -- The roles cannot log in: GRANT longshore_producer TO my_application. They serve all installations of a server.
@@ -32,11 +33,14 @@ BEGIN
         'longshore_producer', 'longshore_worker', 'longshore_reader', 'longshore_scheduler', 'longshore_operator',
         'longshore_terminator'
     ] LOOP
-        BEGIN
-            EXECUTE format('CREATE ROLE %I NOLOGIN', role);
-        EXCEPTION WHEN duplicate_object OR unique_violation THEN
-            NULL;
-        END;
+        -- not even tried where it is there: an owner who may create no roles has them made by somebody else
+        IF to_regrole(role) IS NULL THEN
+            BEGIN
+                EXECUTE format('CREATE ROLE %I NOLOGIN', role);
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN
+                NULL;
+            END;
+        END IF;
     END LOOP;
 END
 $roles$;
@@ -106,7 +110,6 @@ GRANT
     )
 ON schedules TO longshore_scheduler;
 
-GRANT longshore_reader TO longshore_operator;
 GRANT SELECT, INSERT, UPDATE, DELETE ON pauses TO longshore_operator;
 
 GRANT SELECT (task_id), UPDATE ("terminate") ON tasks TO longshore_terminator;
@@ -122,7 +125,7 @@ BEGIN
         'build_data', 'notify_until', 'log_followers', 'pauses', 'worker_queues']
     LOOP
         IF to_regclass(quote_ident(name)) IS NOT NULL THEN
-            EXECUTE format('GRANT SELECT ON %I TO longshore_reader', name);
+            EXECUTE format('GRANT SELECT ON %I TO longshore_reader, longshore_operator', name);
         END IF;
     END LOOP;
     IF to_regclass('longshore_migrations') IS NOT NULL THEN
@@ -160,7 +163,7 @@ BEGIN
         SELECT oid FROM pg_proc
         WHERE pronamespace = quote_ident(current_schema())::regnamespace AND proname = 'follow_log'
     LOOP
-        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO longshore_reader, longshore_worker', routine);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO longshore_reader, longshore_operator, longshore_worker', routine);
     END LOOP;
 END
 $grants$;

@@ -12,7 +12,7 @@
 //! | a worker's | `claim`, `record`, `build_data`, `complete`, `tree`, `heartbeat`, `listen` |
 //! | the leader's | `leader`, `rescue`, `prune`, `schedule` |
 //! | an operator's | `pause`, `workers`, `standing` |
-//! | everybody's | `connect`, `migrate`, `summary`, `error` |
+//! | everybody's | `connect`, `migrate`, `roles`, `summary`, `error` |
 
 mod build_data;
 mod claim;
@@ -32,6 +32,7 @@ mod read;
 mod record;
 mod rescue;
 mod retry;
+mod roles;
 mod schedule;
 mod standing;
 mod subtask;
@@ -71,6 +72,7 @@ pub use read::{
 pub use record::{LastMessage, NumberedMessage, last_messages, record, record_designs};
 pub use rescue::{Rescued, rescue};
 pub use retry::retry_task;
+pub use roles::{grant_roles, roles_sql};
 pub use schedule::{
     DueSchedule, Missed, Plan, Run, Schedule, Tick, due_schedules, pause_schedule, prune_ticks, refuse_schedule,
     run_schedule, schedules, tick,

@@ -171,7 +171,7 @@ async fn schema_exists(conn: &mut PgConnection, schema: &str) -> Result<bool> {
 }
 
 /// A name as an identifier of SQL.
-fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
@@ -190,7 +190,7 @@ async fn applied_version(conn: &mut PgConnection) -> Result<i64> {
 
 /// Takes the migration lock of a schema, by asking again and again: a session that waits inside a statement holds a
 /// snapshot.
-async fn lock(conn: &mut PgConnection, schema: &str) -> Result<()> {
+pub(crate) async fn lock(conn: &mut PgConnection, schema: &str) -> Result<()> {
     let since = Instant::now();
     loop {
         let locked: bool =

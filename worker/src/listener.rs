@@ -1,4 +1,5 @@
-//! Hears that tasks were inserted or terminated, or that this worker shall drain, and wakes who sleeps. Never trusted: everybody polls as well.
+//! Hears that tasks were inserted or terminated, or that this worker shall drain, and wakes who sleeps. Never trusted:
+//! everybody polls as well.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,6 +24,9 @@ pub(crate) async fn run(fleet: Arc<Fleet>) {
                 Ok(mut listener) => {
                     connected.set(1.0);
                     while let Ok(wake) = listener.next().await {
+                        if wake == Wake::Reconnected {
+                            reconnects.increment(1);
+                        }
                         hear(&fleet, wake);
                     }
                 }
