@@ -192,7 +192,7 @@ impl Config {
 
     fn load_with(path: Option<&Path>, variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
-        let path = file_of(path, &variable);
+        let path = file_of(path, variable);
         let name = path.display().to_string();
         let mut config = Self::parse(&read_file(&path, &name)?, &name)?;
         if let Some(url) = variable("DATABASE_URL") {
