@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use longshore_queue::{Load, heartbeat, leave, register};
 use metrics::{counter, gauge};
+use tracing::Instrument;
 
 use crate::Shutdown;
 use crate::fleet::{Fleet, Phase};
-use crate::link::{Link, step};
+use crate::link::step;
 
 /// Starts the thread; it ends with the worker.
 ///
@@ -18,14 +19,17 @@ use crate::link::{Link, step};
 pub(crate) fn start(fleet: &Arc<Fleet>, shutdown: &Shutdown) -> std::io::Result<std::thread::JoinHandle<()>> {
     let (fleet, shutdown) = (Arc::clone(fleet), shutdown.clone());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || runtime.block_on(beat(&fleet, &shutdown)))
+    std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || {
+        let span = fleet.span();
+        runtime.block_on(beat(&fleet, &shutdown).instrument(span));
+    })
 }
 
 async fn beat(fleet: &Fleet, shutdown: &Shutdown) {
     // a link that is half open is replaced while the lease still runs
-    let mut link = Link::new(&fleet.connect, "heartbeat").answering_within(fleet.lease / 3);
-    let age = gauge!("longshore_heartbeat_age_seconds");
-    let failures = counter!("longshore_heartbeat_failures_total");
+    let mut link = fleet.link("heartbeat").answering_within(fleet.lease / 3);
+    let age = gauge!("longshore_heartbeat_age_seconds", "cell" => fleet.cell.clone());
+    let failures = counter!("longshore_heartbeat_failures_total", "cell" => fleet.cell.clone());
     let mut stuck = false;
     let mut counted = (Instant::now(), counts(fleet));
     while fleet.phase() < Phase::Ended {
@@ -90,7 +94,7 @@ fn loads<'f>(
     let load = |((lane, before), now): ((&'f Arc<crate::lane::Lane>, &[u64; 2]), &[u64; 2])| {
         let load = Load {
             running: lane.in_hand(),
-            free_slots: lane.slots.available_permits(),
+            free_slots: lane.free_slots(),
             claimed_per_second: pace(before[0], now[0]),
             finished_per_second: pace(before[1], now[1]),
         };

@@ -52,8 +52,8 @@ impl Config {
 
 /// What is nothing wrong with the file itself, and keeps `longshore worker` from running it here and now.
 fn say_what_is_open(config: &Configuration) {
-    if config.database_url.is_none() {
-        eprintln!("longshore: {} names no database, and DATABASE_URL is not set", config.source);
+    if config.cells.is_empty() {
+        eprintln!("longshore: {} names no database, and neither does the environment", config.source);
     }
     for action in config.rust_actions() {
         eprintln!(

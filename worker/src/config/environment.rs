@@ -18,6 +18,11 @@ impl Config {
     /// All that is missing, by its key.
     pub fn check_environment(&self) -> Result<(), ConfigError> {
         let mut missing = self.missing_programs();
+        if !self.cells.is_empty()
+            && let Err(error) = self.databases()
+        {
+            missing.extend(error.problems().iter().cloned());
+        }
         let files = self.missing_files();
         if files.is_empty()
             && let Err(error) = Resolver::new(&self.design)

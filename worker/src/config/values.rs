@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -48,6 +49,16 @@ impl<'a> Section<'a> {
                 None
             }
         }
+    }
+
+    /// An absolute path: the worker's own folder is nobody's business.
+    pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
+        let text = self.text(name)?;
+        let path = Path::new(&text);
+        if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
+            self.refuse(name, format!("must be an absolute path without .., got \"{}\"", cut(&text)));
+        }
+        Some(path.to_owned())
     }
 
     /// An IP address and a port.
@@ -241,7 +252,15 @@ pub(super) fn wrong_text(kind: &Kind, text: &str) -> Option<String> {
         Kind::HttpUrl => wrong_http_url(text),
         Kind::PostgresUrl => {
             let scheme = ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme));
-            (!scheme || Url::parse(text).is_err()).then(|| POSTGRES_URL.to_owned())
+            (!scheme || Url::parse(text).is_err()).then(|| match text.split_once("://") {
+                Some((
+                    other @ ("mysql" | "mariadb" | "sqlite" | "mssql" | "redis" | "rediss" | "mongodb" | "amqp"),
+                    _,
+                )) => {
+                    format!("{POSTGRES_URL}: {other}:// is another kind of database")
+                }
+                _ => POSTGRES_URL.to_owned(),
+            })
         }
         _ => None,
     }

@@ -7,7 +7,7 @@ fn a_configuration_is_checked_with_what_it_names_and_printed_without_its_secrets
     folder.write("longshore.toml", good);
     let checked = folder.longshore(&["config", "check"]).output().expect("output");
     assert_eq!((checked.status.code(), stdout(&checked).as_str()), (Some(0), "longshore.toml: can be used\n"));
-    assert!(stderr(&checked).contains("names no database"), "{}", stderr(&checked));
+    assert!(stderr(&checked).contains("names no database, and neither does the environment"), "{}", stderr(&checked));
     let printed = folder.longshore(&["config", "check", "--print"]).output().expect("output");
     let text = stdout(&printed);
     assert!(text.contains("TOKEN = \"(not shown)\"") && text.contains("lease = \"15s\""), "{text}");

@@ -114,7 +114,8 @@ async fn a_wrong_value_is_named_with_its_remedy() {
     assert_eq!(mysql.status.code(), Some(64));
     assert_eq!(
         stderr(&mysql),
-        "longshore: DATABASE_URL: mysql:// names another kind of database: Longshore needs Postgres, postgres://…\n"
+        "longshore: DATABASE_URL: must be a URL such as postgres://user:password@host:5432/database, its parts \
+         percent-encoded (the value is not shown): mysql:// is another kind of database\n"
     );
     let closed = folder
         .longshore(&["tasks", "list"])
