@@ -1,4 +1,4 @@
--- The six roles of an installation, each with the least that its work needs. Run it by psql as the owner of the tables
+-- The seven roles of an installation, each with the least that its work needs. Run it by psql as the owner of the tables
 -- (and one who may create roles, or finds them made), after every `longshore migrate`; again, it changes nothing.
 --
 --   longshore migrate --grant                          (does both)
