@@ -1,4 +1,4 @@
--- The six roles of an installation, each with the least that its work needs. Run it by psql as the owner of the tables
+-- The seven roles of an installation, each with the least that its work needs. Run it by psql as the owner of the tables
 -- (and one who may create roles, or finds them made), after every `longshore migrate`; again, it changes nothing.
 --
 --   longshore migrate --grant                          (does both)
@@ -11,6 +11,7 @@
 --   longshore_reader      reads everything, changes nothing
 --   longshore_scheduler   writes, pauses and runs schedules, and sees their ticks: whatever it schedules is inserted
 --   longshore_operator    reads everything, pauses and resumes queues and actions, and tells workers to drain
+--   longshore_scaler      asks how many workers a queue needs, by two functions; reads nothing
 --   longshore_terminator  asks for the end of a task it knows the id of, and nothing else
 --
 -- Nobody but the owner may create objects in the schema: what runs there as the owner would find them.
@@ -31,7 +32,7 @@ DECLARE
 BEGIN
     FOREACH role IN ARRAY ARRAY[
         'longshore_producer', 'longshore_worker', 'longshore_reader', 'longshore_scheduler', 'longshore_operator',
-        'longshore_terminator'
+        'longshore_scaler', 'longshore_terminator'
     ] LOOP
         -- not even tried where it is there: an owner who may create no roles has them made by somebody else
         IF to_regrole(role) IS NULL THEN
@@ -47,7 +48,8 @@ $roles$;
 
 REVOKE CREATE ON SCHEMA :"schema" FROM PUBLIC;
 GRANT USAGE ON SCHEMA :"schema"
-    TO longshore_producer, longshore_worker, longshore_reader, longshore_scheduler, longshore_operator, longshore_terminator;
+    TO longshore_producer, longshore_worker, longshore_reader, longshore_scheduler, longshore_operator, longshore_scaler,
+        longshore_terminator;
 
 GRANT
     SELECT (task_id),
@@ -157,6 +159,12 @@ BEGIN
         WHERE pronamespace = quote_ident(current_schema())::regnamespace AND proname = 'drain_worker'
     LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO longshore_operator, longshore_worker', routine);
+    END LOOP;
+    FOR routine IN
+        SELECT oid FROM pg_proc
+        WHERE pronamespace = quote_ident(current_schema())::regnamespace AND proname IN ('queue_demand', 'queue_wait_seconds')
+    LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO longshore_scaler, longshore_reader', routine);
     END LOOP;
     -- a follower of logs; who may not announce itself polls
     FOR routine IN

@@ -8,6 +8,7 @@ mod attempts;
 mod build_data;
 mod cells;
 mod contract;
+mod demand;
 mod designs;
 mod documents;
 mod figures;
