@@ -133,12 +133,12 @@ async fn waiting_says_how_each_task_ended_and_stops_when_its_time_is_over() {
     let insert = || stdout(&longshore(&["tasks", "insert", "work"])).trim().to_owned();
     let (good, bad, open) = (insert(), insert(), insert());
     run(&database, &end(&good, "success", "")).await;
-    run(&database, &end(&bad, "failure", ", \"reason\": \"exit\"")).await;
+    run(&database, &end(&bad, "failure", ", \"reason\": \"exit\", \"message\": \"code\\n 1\"")).await;
     let waited = longshore(&["tasks", "wait", &good]);
     assert_eq!((waited.status.code(), stdout(&waited)), (Some(0), format!("{good} complete success\n")));
     let waited = longshore(&["tasks", "wait", &good, &bad]);
     assert_eq!(waited.status.code(), Some(1));
-    assert!(stdout(&waited).contains(&format!("{bad} complete failure (exit)\n")), "{}", stdout(&waited));
+    assert!(stdout(&waited).contains(&format!("{bad} complete failure (exit): code  1\n")), "{}", stdout(&waited));
     let waited = longshore(&["tasks", "wait", &good, &open, "--timeout", "200ms"]);
     assert_eq!((waited.status.code(), stdout(&waited)), (Some(124), format!("{good} complete success\n")));
     let none = longshore(&["tasks", "wait", "01890a5d-ac96-774b-8cce-b302099a8057"]);

@@ -35,6 +35,10 @@ const ANNOUNCE: Duration = Duration::from_secs(12);
 
 /// Prints a task's messages, in order, or with --tree those of all tasks below it as well
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  longshore tasks logs -f TASK
+  longshore tasks logs --tree TASK
+  longshore tasks logs --json --after 100 TASK | jq -r 'select(.error) | .message'")]
 pub(super) struct Logs {
     /// Which task
     #[arg(value_parser = uuid)]
