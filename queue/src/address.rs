@@ -14,10 +14,12 @@ use crate::{Error, Result};
 /// All of them are tried within [`ANSWER_TIMEOUT`]: with more, each would have less than a slow link takes.
 const HOSTS_MAX: usize = 8;
 
-/// What every address is.
-const SHAPE: &str = "a URL such as postgres://user:password@host:5432/database, of several hosts \
-                     postgres://user:password@host1:5432,host2:5432/database, its parts percent-encoded (the value is \
-                     not shown)";
+/// What every address is; `host1:5432,host2:5432` names several hosts.
+const SHAPE: &str =
+    "a URL such as postgres://user:password@host:5432/database, its parts percent-encoded (the value is not shown)";
+
+/// Addresses of what else one may have at hand.
+const OTHERS: [&str; 8] = ["mysql", "mariadb", "sqlite", "mssql", "redis", "rediss", "mongodb", "amqp"];
 
 /// What a server must be to be used: libpq's `target_session_attrs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +93,12 @@ impl Address {
     /// [`Error::Address`]; nothing of the URL is shown but what cannot be a secret.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let scheme = ["postgres://", "postgresql://"].into_iter().find(|scheme| text.starts_with(scheme));
-        let scheme = scheme.ok_or_else(|| wrong(SHAPE))?;
+        let scheme = scheme.ok_or_else(|| match text.split_once("://") {
+            Some((other, _)) if OTHERS.contains(&other) => {
+                wrong(format!("{SHAPE}: {other}:// is another kind of database"))
+            }
+            _ => wrong(SHAPE),
+        })?;
         let rest = &text[scheme.len()..];
         let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
@@ -271,7 +278,7 @@ mod tests {
     fn a_wrong_address_is_refused_with_what_it_must_be_and_without_its_secrets() {
         for (url, expected) in [
             ("host=one dbname=db password=hunter2", SHAPE),
-            ("mysql://u:hunter2@one/db", SHAPE),
+            ("hunter2://u:hunter2@one/db", SHAPE),
             ("postgres://u:hunter2@one:hunter2/db", SHAPE),
             ("postgres://u:hunter2/x@one:1,two:2/db", SHAPE),
             ("postgres://u:hunter2@one,:2/db", "one in which no host is empty"),
