@@ -2,11 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod builds;
+mod cells;
+mod config;
 mod demo;
 mod design;
 mod dev;
 mod examples;
 mod migrate;
+mod operation;
 mod schedules;
 mod tasks;
 mod tasks_list;
