@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -16,10 +17,6 @@ use super::section::{Section, cut, type_of};
 
 /// As in the database's domain `task_design_ref`; what servers take is about as much.
 const URL_MAX_BYTES: usize = 2048;
-
-/// What a database's URL must be.
-pub(super) const POSTGRES_URL: &str =
-    "a URL such as postgres://user:password@host:5432/database, its parts percent-encoded (the value is not shown)";
 
 impl<'a> Section<'a> {
     /// A string; `None` if it is absent and has no default.
@@ -48,6 +45,16 @@ impl<'a> Section<'a> {
                 None
             }
         }
+    }
+
+    /// An absolute path: the worker's own folder is nobody's business.
+    pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
+        let text = self.text(name)?;
+        let path = Path::new(&text);
+        if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
+            self.refuse(name, format!("must be an absolute path without .., got \"{}\"", cut(&text)));
+        }
+        Some(path.to_owned())
     }
 
     /// An IP address and a port.
@@ -239,10 +246,7 @@ pub(super) fn wrong_text(kind: &Kind, text: &str) -> Option<String> {
             .is_err()
             .then(|| "an IP address and a port such as \"127.0.0.1:9464\"".to_owned()),
         Kind::HttpUrl => wrong_http_url(text),
-        Kind::PostgresUrl => {
-            let scheme = ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme));
-            (!scheme || Url::parse(text).is_err()).then(|| POSTGRES_URL.to_owned())
-        }
+        Kind::PostgresUrl => longshore_queue::wrong_address(text),
         _ => None,
     }
 }

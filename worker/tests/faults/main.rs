@@ -12,12 +12,15 @@ mod support;
 mod audit;
 mod audit_trees;
 mod build_data;
+mod cells;
 mod chaos;
 mod cuts;
 mod designs;
 mod executors;
+mod failover;
 mod health;
 mod hostile;
+mod hosts;
 mod killed;
 mod leader;
 mod models;
@@ -28,6 +31,7 @@ mod poor;
 mod produce;
 mod program;
 mod proxy;
+mod restore;
 mod rig;
 mod schedules;
 mod shutdown;
@@ -63,11 +67,20 @@ fn main() -> ExitCode {
         killed: a_killed_workers_tasks_run_again_and_no_other_is_disturbed,
             a_worker_stopped_past_its_lease_is_refused_and_its_executor_told,
             a_worker_that_claims_again_what_it_lost_keeps_the_new_attempt_apart_from_the_old;
+        cells: a_killed_cell_stops_only_its_own_tasks_and_nothing_is_lost,
+            a_cell_full_of_long_tasks_keeps_no_other_waiting,
+            a_cell_that_is_away_or_lacks_the_schema_at_the_start_is_entered_later,
+            when_every_cell_refuses_the_worker_ends;
         cuts: claims_cut_at_every_point_lose_nothing, completions_cut_at_every_point_are_recorded_once,
             a_lost_claim_with_a_task_that_somebody_locks_is_given_back_whole,
             messages_cut_at_every_point_stay_gap_free, retries_cut_at_every_point_burn_no_further_attempt;
         outage: a_database_away_longer_than_a_lease_costs_no_healthy_worker_its_task,
             killed_postgres_loses_no_acknowledged_insert_and_doubles_no_completion;
+        hosts: a_worker_and_all_its_connections_follow_the_server_that_can_be_written,
+            the_command_line_finds_the_server_that_can_be_written_and_says_why_none_can;
+        failover: with_a_synchronous_standby_nothing_that_was_acknowledged_is_lost,
+            an_asynchronous_standby_loses_its_lag_and_nothing_else_and_sticks_nowhere;
+        restore: a_dump_of_a_queue_at_work_is_restored_and_drained;
         pooler: a_pooler_that_refuses_our_settings_is_named, a_pooler_that_drops_our_settings_is_found_out,
             behind_a_pooler_that_was_named_thousands_of_tasks_end_with_their_own_rows;
         shutdown: sigterm_finishes_what_runs_and_claims_nothing_more, at_the_deadline_what_runs_is_given_back_unburnt,
@@ -113,7 +126,8 @@ fn main() -> ExitCode {
             a_schedule_that_cannot_fire_says_why_and_the_others_go_on;
         health: a_worker_answers_for_its_life_its_readiness_and_its_metrics;
         hostile: any_row_that_is_accepted_ends_and_no_worker_is_harmed;
-        versions: an_older_worker_goes_on_while_and_after_the_schema_moves_on;
+        versions: an_older_worker_goes_on_while_and_after_the_schema_moves_on,
+            workers_of_the_release_before_go_on_while_the_schema_is_migrated_and_are_replaced_one_by_one;
     ];
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(AT_ONCE);
