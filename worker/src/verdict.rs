@@ -151,12 +151,14 @@ impl Verdict {
     /// The same for a task of a tree.
     pub(crate) fn tree_outcome(&self) -> TreeOutcome {
         let error_count = self.error_count();
-        match &self.write {
+        let outcome: TreeOutcome = match &self.write {
             Write::Complete(completion) => Completion { error_count, ..completion.clone() }.into(),
             Write::Requeue(back) => Requeue { error_count, ..back.clone() }.into(),
             Write::Suspend(suspension) => Suspension { error_count, ..suspension.clone() }.into(),
             Write::RetryFailed(again) => RetryFailed { error_count, ..again.clone() }.into(),
-        }
+        };
+        let task = self.attempt.context.task();
+        outcome.below(task.root_task_id.unwrap_or(task.task_id))
     }
 
     fn error_count(&self) -> i32 {
