@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
+use sqlx::postgres::{
+    PgConnectOptions, PgConnection, PgQueryResult, PgRow, PgSslMode, PgStatement, PgTypeInfo, Postgres,
+};
 use sqlx::{ConnectOptions, Connection, Either, Execute, Executor, SqlStr};
 use uuid::Uuid;
 
@@ -132,6 +134,21 @@ impl Connect {
         }
     }
 
+    /// How far the way to the server is protected.
+    pub fn tls(&self) -> Tls {
+        let host = self.options.get_host();
+        let own_machine = self.options.get_socket().is_some()
+            || host.starts_with('/')
+            || host == "localhost"
+            || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
+        match self.options.get_ssl_mode() {
+            _ if own_machine => Tls::NotNeeded,
+            PgSslMode::VerifyCa | PgSslMode::VerifyFull => Tls::Verified,
+            PgSslMode::Require => Tls::NotVerified,
+            PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer => Tls::NotSure,
+        }
+    }
+
     /// A connection with nothing but the search path set: for migrations, which a pooler would tear apart.
     pub(crate) async fn plain(&self) -> Result<PgConnection> {
         if self.pooled {
@@ -150,6 +167,19 @@ impl Connect {
     pub(crate) fn listen_options(&self) -> PgConnectOptions {
         self.options.clone().application_name("longshore listen").options([("search_path", quoted(&self.schema))])
     }
+}
+
+/// How far the way to the server is protected, by the URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tls {
+    /// It does not leave this machine.
+    NotNeeded,
+    /// The server proves who it is.
+    Verified,
+    /// Encrypted, for whoever answers.
+    NotVerified,
+    /// Not even encrypted, or only if the server offers it.
+    NotSure,
 }
 
 /// A name as an identifier in SQL.

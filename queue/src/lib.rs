@@ -12,6 +12,7 @@
 //! | a worker's | `claim`, `record`, `build_data`, `complete`, `tree`, `heartbeat`, `listen` |
 //! | the leader's | `leader`, `rescue`, `prune`, `schedule` |
 //! | everybody's | `connect`, `migrate`, `roles`, `summary`, `error` |
+//! | an operator's | `examine` |
 
 mod build_data;
 mod claim;
@@ -19,6 +20,7 @@ mod complete;
 mod connect;
 mod document;
 mod error;
+pub mod examine;
 mod heartbeat;
 mod insert;
 mod leader;
@@ -47,7 +49,7 @@ pub use complete::{
     Completion, Fate, Forgotten, Held, LastOf, Locked, OUTPUT_IN_ROW_MAX_BYTES, Requeue, complete, fates, forgotten,
     requeue,
 };
-pub use connect::{ANSWER_TIMEOUT, Connect, Db, STATEMENT_TIMEOUT, Session, SessionStep, within};
+pub use connect::{ANSWER_TIMEOUT, Connect, Db, STATEMENT_TIMEOUT, Session, SessionStep, Tls, within};
 pub use document::{
     Details, Layers, Link, Named, NodeFilter, NodeNames, StatusDocument, StatusMessageDocument, SubtaskErrors,
     TaskDocument, TreeDocument, documents, subtask_errors,
@@ -57,8 +59,10 @@ pub use heartbeat::{heartbeat, idle, leave, register};
 pub use insert::{NewTask, example_insert, insert, insert_many};
 pub use leader::{Lead, Leadership, abdicate, lead};
 pub use list::{Filter, Found, TaskLine, Within, find_in_tree, find_tasks, subtask_lines, task_lines};
-pub use listen::{Listener, Wake};
-pub use migrate::{Migration, check_schema, create_database, migrate, newest_version, pending, pending_sql};
+pub use listen::{Listener, Wake, notify_arrives};
+pub use migrate::{
+    Migration, check_schema, create_database, migrate, migrations, newest_version, pending, pending_sql,
+};
 pub use prune::{PartitionBytes, Retention, UpkeepAction, UpkeepStep, analyze_tables, table_bytes, upkeep_step};
 pub use read::{
     Depth, Fleet, Holder, RecordedMessage, TableHealth, TaskState, TreeCursor, TreeMessage, depths, fleet, follow_log,

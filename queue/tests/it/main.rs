@@ -9,6 +9,7 @@ mod build_data;
 mod contract;
 mod designs;
 mod documents;
+mod examine;
 mod figures;
 mod follow;
 mod gauges;

@@ -7,7 +7,9 @@ mod database;
 mod demo;
 mod design;
 mod dev;
+mod doctor;
 mod exit;
+mod health;
 mod migrate;
 mod schedules;
 mod tasks;
@@ -41,6 +43,8 @@ pub(crate) enum Command {
     Demo(demo::Demo),
     Builds(builds::Builds),
     Design(design::Design),
+    Doctor(doctor::Doctor),
+    Health(health::Health),
     Schedules(schedules::Schedules),
     Tasks(tasks::Tasks),
     #[command(hide = true)]
@@ -60,6 +64,8 @@ impl Command {
             Self::Demo(demo) => demo.run(),
             Self::Builds(builds) => builds.run(),
             Self::Design(design) => design.run(),
+            Self::Doctor(doctor) => doctor.run(),
+            Self::Health(health) => health.run(),
             Self::Schedules(schedules) => schedules.run(),
             Self::Tasks(tasks) => tasks.run(),
             Self::DemoProgram(program) => program.run(),
