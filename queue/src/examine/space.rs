@@ -110,6 +110,8 @@ pub struct TableUpkeep {
     pub dead_rows_due: f64,
     /// Since the last vacuum; `None`: there was none.
     pub vacuumed_seconds_ago: Option<f64>,
+    /// Since its statistics were last gathered, likewise.
+    pub analyzed_seconds_ago: Option<f64>,
     /// Its name in SQL.
     pub identifier: String,
 }

@@ -15,6 +15,8 @@ SELECT
         + current_setting('autovacuum_vacuum_scale_factor')::float8 * pg_stat_get_live_tuples(leaf.oid)) AS dead_rows_due,
     extract(epoch FROM now() - greatest(
         pg_stat_get_last_vacuum_time(leaf.oid), pg_stat_get_last_autovacuum_time(leaf.oid)))::float8 AS vacuumed_seconds_ago,
+    extract(epoch FROM now() - greatest(
+        pg_stat_get_last_analyze_time(leaf.oid), pg_stat_get_last_autoanalyze_time(leaf.oid)))::float8 AS analyzed_seconds_ago,
     format('%I', leaf.relname) AS identifier
 FROM pg_class AS leaf
 LEFT JOIN pg_class AS root ON root.oid = pg_partition_root(leaf.oid)

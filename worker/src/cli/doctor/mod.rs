@@ -51,7 +51,8 @@ pub(crate) struct Doctor {
     /// Print what a code means and what to do, and look at nothing
     #[arg(long, value_name = "CODE", conflicts_with_all = ["json", "strict", "only", "skip"])]
     explain: Option<Code>,
-    /// From which age on a transaction that keeps dead rows is told (LS401, LS402)
+    /// From which age on a transaction that keeps dead rows is told, and a table with dead rows that was not vacuumed
+    /// (LS401, LS402, LS404)
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration)]
     max_age: Duration,
     /// From when on tasks that are due are told (LS305)

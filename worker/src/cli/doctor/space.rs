@@ -38,7 +38,8 @@ pub(super) async fn check(patient: &mut Patient, report: &mut Report, max_age: D
         .take(&[LS403], async { Ok(look!(patient, db => examine_slots(db))?.into_iter().filter_map(slot).collect()) })
         .await;
     let tables = look!(patient, db => examine_tables(db)).map_err(NotChecked::from);
-    report.note(&[LS404, LS405], tables.clone().map(|tables| tables.iter().filter_map(upkeep).collect()));
+    let kept = |tables: Vec<TableUpkeep>| tables.iter().filter_map(|table| upkeep(table, max_age)).collect();
+    report.note(&[LS404, LS405], tables.clone().map(kept));
     report.note(&[LS209], tables.map(|tables| tables.iter().filter_map(storage).collect()));
     report
         .take(&[LS406], async { Ok(look!(patient, db => examine_ages(db))?.iter().filter_map(age).take(1).collect()) })
@@ -90,7 +91,7 @@ fn slot(slot: Slot) -> Option<Finding> {
     Some(Finding::new(LS403, seen, format!("{}; or start who reads from it, and set the bound", slot.remedy)))
 }
 
-fn upkeep(table: &TableUpkeep) -> Option<Finding> {
+fn upkeep(table: &TableUpkeep, max_age: Duration) -> Option<Finding> {
     let off =
         |it: &String| it.strip_prefix("autovacuum_enabled=").is_some_and(|it| ["false", "off", "0"].contains(&it));
     if table.options.iter().any(off) {
@@ -98,12 +99,15 @@ fn upkeep(table: &TableUpkeep) -> Option<Finding> {
         return Some(Finding::new(LS405, seen, format!("ALTER TABLE {} RESET (autovacuum_enabled)", table.identifier)));
     }
     let dead = table.dead_rows;
-    if dead < DEAD_ROWS_MIN || (dead as f64) < DEAD_ROWS_MAX * table.dead_rows_due {
+    // a burst leaves as many before autovacuum has come by, and where it has never been it may not have had to
+    let seen_to = table.vacuumed_seconds_ago.or(table.analyzed_seconds_ago)?;
+    let is_late = seen_to >= max_age.as_secs_f64();
+    if !is_late || dead < DEAD_ROWS_MIN || (dead as f64) < DEAD_ROWS_MAX * table.dead_rows_due {
         return None;
     }
     let vacuumed = table.vacuumed_seconds_ago.map_or_else(|| "never".to_owned(), |seconds| ago(seconds) + " ago");
     let seen = format!(
-        "table {} has {dead} dead rows beside {} live ones; it is vacuumed from {:.0} on, and was last {vacuumed}",
+        "table {} has {dead} dead rows beside {} live ones; it is vacuumed from {:.0} on, and was last vacuumed: {vacuumed}",
         table.name, table.live_rows, table.dead_rows_due
     );
     let remedy = format!(
