@@ -98,8 +98,8 @@ pub struct TableUpkeep {
     pub root: String,
     /// Its storage parameters, as `name=value`.
     pub options: Vec<String>,
-    /// Whether upkeep has rewritten it, full.
-    pub compacted: bool,
+    /// Whether it takes no new tasks: upkeep rewrites such a partition, full.
+    pub sealed: bool,
     /// Its rows, indexes and wide values, on disk.
     pub bytes: i64,
     /// Rows, as the server estimates them.

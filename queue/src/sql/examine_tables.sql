@@ -6,8 +6,7 @@ SELECT
     leaf.relname::text AS name,
     coalesce(root.relname, leaf.relname)::text AS root,
     coalesce(leaf.reloptions, '{}') AS options,
-    coalesce((SELECT compacted FROM sealed_partition WHERE leaf.relname = root.relname || '_' || sealed_partition.name), false)
-        AS compacted,
+    EXISTS (SELECT FROM pg_trigger WHERE tgrelid = leaf.oid AND tgname IN ('tasks_sealed', 'sealed_change')) AS sealed,
     pg_total_relation_size(leaf.oid) AS bytes,
     pg_stat_get_live_tuples(leaf.oid) AS live_rows,
     pg_stat_get_dead_tuples(leaf.oid) AS dead_rows,

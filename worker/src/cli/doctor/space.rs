@@ -118,9 +118,9 @@ fn upkeep(table: &TableUpkeep, max_age: Duration) -> Option<Finding> {
     Some(Finding::new(LS404, seen, remedy))
 }
 
-/// A page has room for what the rows on it become, until upkeep rewrites a partition.
+/// A page has room for what the rows on it become, until a partition takes no more of them.
 fn storage(table: &TableUpkeep) -> Option<Finding> {
-    let expected = fillfactor(&table.root).filter(|_| !table.compacted)?;
+    let expected = fillfactor(&table.root).filter(|_| !table.sealed)?;
     let found = table.options.iter().find(|option| option.starts_with("fillfactor="));
     if found.is_some_and(|found| found == expected) {
         return None;
