@@ -157,9 +157,12 @@ impl Settler {
     /// numbered, since the last attempt leaves one more.
     fn judge_refusals(&mut self) {
         for one in std::mem::take(&mut self.pending) {
-            match one.attempt.context.take_refusal() {
+            let context = &one.attempt.context;
+            // more may be refused while some of what it asked for waits
+            let refusal = if context.has_asked() { None } else { context.take_refusal() };
+            match refusal {
                 Some(problem) if !one.goes_back() => {
-                    self.take_outcome(one.attempt, Outcome::retry("subtasks", problem))
+                    self.take_outcome(one.attempt, Outcome::retry("subtasks", problem));
                 }
                 _ => self.pending.push(one),
             }
