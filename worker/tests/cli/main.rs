@@ -3,6 +3,7 @@
 
 mod builds;
 mod cells;
+mod config;
 mod demo;
 mod design;
 mod dev;
@@ -10,6 +11,7 @@ mod doctor;
 mod doctor_server;
 mod doctor_way;
 mod migrate;
+mod operation;
 mod schedules;
 mod tasks;
 mod tasks_list;
