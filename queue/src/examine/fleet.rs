@@ -77,6 +77,10 @@ pub struct OverdueTasks {
     pub action: String,
     /// How many, of the 1000 longest due of each priority of the queue.
     pub tasks: i64,
+    /// Whether a pause holds them.
+    pub paused: bool,
+    /// Whether a worker that is alive serves this queue and knows this action, or does not say what it does.
+    pub served: bool,
     /// For how long the oldest has been due.
     pub oldest_seconds: f64,
 }

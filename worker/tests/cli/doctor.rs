@@ -173,6 +173,28 @@ async fn a_fleet_that_does_not_work_is_named() {
         &[("LS303", "no worker has led for 5m, though 1 are alive", "restart one")],
     )
     .await;
+    finds(
+        "served",
+        "INSERT INTO workers (worker_id, name, version, lease)
+             VALUES ('00000000-0000-7000-8000-000000000001', 'alive', '1', '1 h');
+         INSERT INTO worker_queues (worker_id, queue, actions, slots, free_slots)
+             VALUES ('00000000-0000-7000-8000-000000000001', 'mail', '{send}', 1, 0);
+         INSERT INTO tasks (action, queue, run_at) VALUES
+             ('send', 'mail', now() - interval '1 hour'), ('sned', 'mail', now() - interval '2 minutes'),
+             ('send', 'male', now() - interval '3 minutes'), ('rest', 'mail', now() - interval '1 hour');
+         INSERT INTO pauses (action, reason, paused_by, paused_at)
+             VALUES ('rest', 'the moon', 'me', now() - interval '2 days')",
+        &[
+            ("LS305", "1 of action send in queue mail; the oldest has been due for 1h", "longshore top"),
+            (
+                "LS307",
+                "1 of action send in queue male, 1 of action sned in queue mail; the oldest has been due for 3m",
+                "longshore workers list",
+            ),
+            ("LS308", "action rest is paused since", "longshore queues resume"),
+        ],
+    )
+    .await;
 }
 
 #[tokio::test]

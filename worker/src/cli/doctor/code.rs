@@ -91,6 +91,8 @@ codes! {
     LS304 Error "Tasks are due and no worker is alive",
     LS305 Warning "Tasks have been due for long",
     LS306 Warning "A schedule does not fire",
+    LS307 Warning "No worker serves what is due",
+    LS308 Warning "A pause has held for long",
     // dead rows, partitions, disk
     LS401 Warning "An old transaction keeps dead rows",
     LS402 Warning "A prepared transaction was left behind",

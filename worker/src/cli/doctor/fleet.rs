@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use longshore_queue::examine::{Lead, OverdueTasks, examine_claims, examine_lead, examine_waiting, examine_workers};
-use longshore_queue::schedules;
+use chrono::TimeDelta;
+use longshore_queue::examine::{
+    Lead, OverdueTasks, examine_claims, examine_lead, examine_server, examine_waiting, examine_workers,
+};
+use longshore_queue::{pauses, schedules};
 
-use super::code::Code::*;
+use super::code::Code::{self, *};
 use super::patient::{Patient, look};
 use super::report::{Checked, Finding, NotChecked, Report};
 use super::{ago, some};
@@ -20,6 +23,9 @@ const ORPHAN_GRACE: Duration = Duration::from_secs(120);
 /// The lead is taken within a lease of its holder's end. A fleet that has just started, or restarted, gets that time.
 const LEAD_GRACE_SECONDS: f64 = 60.0;
 
+/// A pause that is meant to hold for longer has an end, or a reason that somebody remembers.
+const PAUSE_MAX: TimeDelta = TimeDelta::days(1);
+
 /// As many queues and actions, or schedules, as one finding tells.
 const NAMES_MAX: usize = 5;
 
@@ -29,18 +35,24 @@ pub(super) async fn check(patient: &mut Patient, report: &mut Report, max_wait: 
     report.take(&[LS302], orphaned(patient)).await;
     let lead = look!(patient, db => examine_lead(db)).map_err(NotChecked::from);
     // from when on a task waits for want of a worker: a rollout may leave none for a moment
-    let overdue = look!(patient, db => examine_waiting(db, RESCUE_GRACE.min(max_wait))).map_err(NotChecked::from);
+    let mut overdue = look!(patient, db => examine_waiting(db, RESCUE_GRACE.min(max_wait))).map_err(NotChecked::from);
+    if let Ok(overdue) = &mut overdue {
+        overdue.retain(|it| !it.paused);
+    }
     report.note(&[LS303], lead.clone().map(|lead| vacant(&lead).into_iter().collect()));
     let nobody = || -> Checked {
         let (lead, overdue) = (lead.clone()?, overdue.clone()?);
         Ok(if lead.alive == 0 { no_worker(&overdue).into_iter().collect() } else { Vec::new() })
     };
     report.note(&[LS304], nobody());
-    let waiting = |overdue: Vec<OverdueTasks>| -> Vec<Finding> {
-        let long = overdue.into_iter().filter(|it| it.oldest_seconds > max_wait.as_secs_f64());
-        waiting(long.collect()).into_iter().collect()
+    let waiting = || -> Checked {
+        let (lead, overdue) = (lead.clone()?, overdue.clone()?);
+        let (served, not_served): (Vec<_>, Vec<_>) = overdue.into_iter().partition(|it| it.served || lead.alive == 0);
+        let long = served.into_iter().filter(|it| it.oldest_seconds > max_wait.as_secs_f64()).collect();
+        Ok(waiting(LS305, long, SLOW_REMEDY).into_iter().chain(waiting(LS307, not_served, UNSERVED_REMEDY)).collect())
     };
-    report.note(&[LS305], overdue.clone().map(waiting));
+    report.note(&[LS305, LS307], waiting());
+    report.take(&[LS308], long_pauses(patient)).await;
     report.take(&[LS306], failing_schedules(patient)).await;
 }
 
@@ -99,14 +111,31 @@ fn no_worker(overdue: &[OverdueTasks]) -> Option<Finding> {
     ))
 }
 
-fn waiting(overdue: Vec<OverdueTasks>) -> Option<Finding> {
+const SLOW_REMEDY: &str = "start more workers, or raise queues.NAME.concurrency; longshore top shows rates and slots";
+
+const UNSERVED_REMEDY: &str = "configure a worker for this queue and action, or correct the name: longshore workers list \
+                               shows what each serves";
+
+fn waiting(code: Code, overdue: Vec<OverdueTasks>, remedy: &str) -> Option<Finding> {
     let oldest = overdue.first()?;
     let line = |it: &OverdueTasks| format!("{} of action {} in queue {}", it.tasks, it.action, it.queue);
     let lines: Vec<String> = overdue.iter().map(line).collect();
     let seen = format!("{}; the oldest has been due for {}", some(&lines, NAMES_MAX), ago(oldest.oldest_seconds));
-    let remedy = "see whether a worker is configured for this action and queue; if one is, start more workers, or raise \
-                  queues.NAME.concurrency";
-    Some(Finding::new(LS305, seen, remedy))
+    Some(Finding::new(code, seen, remedy))
+}
+
+async fn long_pauses(patient: &mut Patient) -> Checked {
+    let pauses = look!(patient, db => pauses(db))?;
+    let now = look!(patient, db => examine_server(db))?.clock;
+    let told = pauses.into_iter().filter(|it| it.until.is_none() && now - it.paused_at > PAUSE_MAX).map(|it| {
+        let of = [("queue", it.queue), ("action", it.action)];
+        let of: Vec<String> = of.into_iter().filter_map(|(what, name)| Some(format!("{what} {}", name?))).collect();
+        let reason = it.reason.map_or_else(String::new, |reason| format!(": {reason}"));
+        let since = it.paused_at.format("%Y-%m-%d %H:%M UTC");
+        let seen = format!("{} is paused since {since}, by {}{reason}", of.join(", "), it.paused_by);
+        Finding::new(LS308, seen, "longshore queues resume, or give the pause an end")
+    });
+    Ok(told.collect())
 }
 
 async fn failing_schedules(patient: &mut Patient) -> Checked {
