@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use sqlx::PgExecutor;
 use sqlx::postgres::{PgListener, PgNotification, PgPoolOptions};
-use uuid::Uuid;
 
 use uuid::Uuid;
 
