@@ -117,12 +117,14 @@ impl Connect {
     }
 
     /// Why no connection was made, with the database that was meant. PgBouncer refuses start-up options that it does not
-    /// know.
+    /// know; and a statement of a new session has a name that the server knows already, or does not know any more, only
+    /// where others use the connection as well.
     fn refused(&self, error: sqlx::Error) -> Error {
-        match &error {
-            sqlx::Error::Database(refused) if refused.message().contains("startup parameter") => Error::Pooler,
-            _ => Error::Connection { address: self.address(), error },
-        }
+        let is_shared = error.as_database_error().is_some_and(|refused| {
+            refused.message().contains("startup parameter")
+                || refused.code().is_some_and(|code| ["42P05", "26000"].contains(&&*code))
+        });
+        if is_shared { Error::Pooler } else { Error::Connection { address: self.address(), error } }
     }
 
     /// The database and its host, for people: neither user nor password.

@@ -75,6 +75,7 @@ async fn is_refused(ignored: &str) {
     worker.says(REFUSAL).await;
     worker.says("connection = \"transaction_pooler\"").await;
     let mut doctor = Command::new(env!("CARGO_BIN_EXE_longshore"));
+    // the worker has left a prepared statement on the connection that it gets
     doctor.args(["doctor", "--only", "LS102"]).current_dir(std::env::temp_dir());
     doctor.env_remove("LONGSHORE_CONFIG").env("DATABASE_URL", pooler.url(&rig));
     let told = doctor.output().unwrap();
