@@ -19,6 +19,22 @@ pub enum Error {
         /// What happened.
         error: sqlx::Error,
     },
+    /// The database's URL says something that cannot be.
+    #[error("the database's address must be {0}")]
+    Address(String),
+    /// A server answers that is not what `target_session_attrs` asks for.
+    #[error("{address}: it is {found}, and target_session_attrs asks for {wanted}")]
+    Unfit {
+        /// Which database on which host.
+        address: String,
+        /// What it is.
+        found: &'static str,
+        /// What it should be.
+        wanted: &'static str,
+    },
+    /// None of several hosts can be used.
+    #[error("none of {} hosts can be used: {}", .0.len(), .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    NoHost(Vec<Error>),
     /// Something between this program and the database shares its connections.
     #[error(
         "a pooler that shares connections stands before the database: the session's settings did not arrive. \
@@ -100,6 +116,9 @@ impl Error {
     /// True when the same call may go through later: the connection, the server's state or a time limit was the cause,
     /// not what was sent.
     pub fn is_passing(&self) -> bool {
+        if let Self::Unfit { .. } | Self::NoHost(_) = self {
+            return true;
+        }
         match self.of_database() {
             Some(sqlx::Error::Database(error)) => error.code().is_none_or(|code| {
                 // connection, transaction rollback, resources, operator intervention, object in use, system, read-only

@@ -12,8 +12,9 @@
 //! | a worker's | `claim`, `record`, `build_data`, `complete`, `tree`, `heartbeat`, `listen` |
 //! | the leader's | `leader`, `rescue`, `prune`, `schedule` |
 //! | an operator's | `pause`, `workers`, `standing`, `examine` |
-//! | everybody's | `connect`, `migrate`, `roles`, `summary`, `error` |
+//! | everybody's | `address`, `connect`, `migrate`, `roles`, `summary`, `error` |
 
+mod address;
 mod build_data;
 mod cell;
 mod claim;
@@ -44,6 +45,7 @@ mod terminate;
 mod tree;
 mod workers;
 
+pub use address::{Tls, wrong_address};
 pub use build_data::{
     BuildData, BuildView, NewBuildData, PrunedBuildData, builds, builds_of_node, builds_of_task, insert_build_data,
     prune_build_data, record_build_data,
@@ -54,7 +56,7 @@ pub use complete::{
     Completion, Fate, Forgotten, Held, LastOf, Locked, OUTPUT_IN_ROW_MAX_BYTES, Requeue, complete, fates, forgotten,
     requeue,
 };
-pub use connect::{ANSWER_TIMEOUT, Connect, Db, STATEMENT_TIMEOUT, Session, SessionStep, Tls, within};
+pub use connect::{ANSWER_TIMEOUT, Connect, Db, STATEMENT_TIMEOUT, Session, SessionStep, within};
 pub use document::{
     Details, Layers, Link, Named, NodeFilter, NodeNames, StatusDocument, StatusMessageDocument, SubtaskErrors,
     TaskDocument, TreeDocument, documents, subtask_errors,

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use sqlx::PgExecutor;
 use sqlx::postgres::{PgListener, PgNotification, PgPoolOptions};
-
+use sqlx::{Executor, PgExecutor};
 use uuid::Uuid;
 
+use crate::connect::{ANSWER_TIMEOUT, Moved, within};
 use crate::{Connect, Result};
 
 /// Whether a notification that one session sends reaches another one within the deadline.
@@ -48,14 +48,16 @@ pub enum Wake {
         /// Which one.
         worker_id: Uuid,
     },
-    /// The connection broke and is there again: anything may have been missed.
-    Reconnected,
 }
+
+/// How often a connection on which nothing is heard is asked whether it still is one: a half-open link says nothing.
+const ASK: Duration = Duration::from_secs(30);
 
 /// A connection that listens.
 #[derive(Debug)]
 pub struct Listener {
     listener: PgListener,
+    moved: Moved,
     inserted: String,
 }
 
@@ -78,27 +80,38 @@ impl Listener {
 
     /// Listens on the channels of the schema that end so.
     async fn on(connect: &Connect, channels: &[&str]) -> Result<Self> {
+        let (options, moved) = connect.to_listen().await?;
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(Duration::from_secs(5))
-            .connect_with(connect.listen_options())
+            .connect_with(options)
             .await?;
         let mut listener = PgListener::connect_with(&pool).await?;
+        // it would come back to the same host, whatever that is by then
+        listener.eager_reconnect(false);
         let inserted = format!("longshore.{}", connect.schema());
         let channels: Vec<String> = channels.iter().map(|end| format!("{inserted}{end}")).collect();
         listener.listen_all(channels.iter().map(String::as_str)).await?;
-        Ok(Self { listener, inserted })
+        Ok(Self { listener, moved, inserted })
     }
 
     /// Waits for the next notification.
     ///
     /// # Errors
-    /// A broken connection that did not come back by itself; open another one.
+    /// The connection is lost, or its host is no longer the one in use: open another one; anything may be missed until
+    /// then.
     pub async fn next(&mut self) -> Result<Wake> {
-        Ok(match self.listener.try_recv().await? {
-            Some(notification) => self.wake(&notification),
-            None => Wake::Reconnected,
-        })
+        loop {
+            tokio::select! {
+                heard = self.listener.try_recv() => {
+                    let lost = || sqlx::Error::Io(std::io::ErrorKind::ConnectionAborted.into());
+                    return Ok(self.wake(&heard?.ok_or_else(lost)?));
+                }
+                () = self.moved.wait() => return Err(sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into()).into()),
+                () = tokio::time::sleep(ASK) => {}
+            }
+            within(ANSWER_TIMEOUT, async { Ok((&mut self.listener).execute("").await?) }).await?;
+        }
     }
 
     /// What else has come already, without waiting.

@@ -43,6 +43,7 @@ claimed AS (
         updated = now()
     FROM next
     WHERE tasks.task_id = next.task_id
+      AND tasks.queue = $1
     RETURNING
         tasks.task_id,
         tasks.action,

@@ -19,7 +19,7 @@ use crate::support::{Database, database};
 const BATCH: usize = 500;
 
 /// A database in which no autovacuum runs in between, with so many queued tasks of 100 bytes of payload.
-async fn with_tasks(count: u32) -> Database {
+pub(crate) async fn with_tasks(count: u32) -> Database {
     let database = database().await;
     let tables: Vec<String> =
         database.values("SELECT relid::regclass::text FROM pg_partition_tree('tasks') WHERE isleaf").await;
@@ -79,7 +79,7 @@ fn completing(held: &[Held], locked: Locked) -> Statement {
 }
 
 /// Every statement that runs for a batch of tasks or for a worker's claims.
-fn hot(held: &[Held]) -> Vec<Statement> {
+pub(crate) fn hot(held: &[Held]) -> Vec<Statement> {
     let none = "'{}', '{}'";
     let one = |name, sql, arguments: String| Statement { name, sql, arguments };
     let pair = arrays(held);
@@ -116,7 +116,7 @@ fn hot(held: &[Held]) -> Vec<Statement> {
 }
 
 /// What in a plan is not a walk along an index of a table that grows with the number of tasks.
-fn detours(plan: &serde_json::Value) -> Vec<String> {
+pub(crate) fn detours(plan: &serde_json::Value) -> Vec<String> {
     let mut found = Vec::new();
     for node in nodes(plan) {
         let kind = node["Node Type"].as_str().unwrap();

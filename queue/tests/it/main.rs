@@ -10,6 +10,7 @@ mod cells;
 mod contract;
 mod demand;
 mod designs;
+mod distributed;
 mod documents;
 mod examine;
 mod figures;

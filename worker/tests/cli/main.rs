@@ -10,6 +10,7 @@ mod dev;
 mod doctor;
 mod doctor_server;
 mod doctor_way;
+mod examples;
 mod migrate;
 mod operation;
 mod schedules;
@@ -89,6 +90,11 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
+        // a test that failed leaves no process behind
+        for process in self.processes() {
+            let pid = process.split_whitespace().next().unwrap_or_default();
+            Command::new("kill").args(["-KILL", pid]).stderr(Stdio::null()).status().ok();
+        }
         fs::remove_dir_all(&self.0).expect("the folder is removed");
     }
 }
