@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::ConnectOptions;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::{Url, form_urlencoded};
 
 use crate::connect::ANSWER_TIMEOUT;
@@ -75,6 +75,19 @@ impl Target {
     }
 }
 
+/// How far the way to the server is protected, by the URL; the less, the greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tls {
+    /// It does not leave this machine.
+    NotNeeded,
+    /// The server proves who it is.
+    Verified,
+    /// Encrypted, for whoever answers.
+    NotVerified,
+    /// Not even encrypted, or only if the server offers it.
+    NotSure,
+}
+
 /// The hosts of one database.
 #[derive(Clone)]
 pub(crate) struct Address {
@@ -119,6 +132,26 @@ impl Address {
             patience: given.patience.map_or(share, |patience| patience.min(share)),
             hosts,
         })
+    }
+
+    /// How far the way to the server is protected; of several hosts, the one that is the least.
+    pub(crate) fn tls(&self) -> Tls {
+        self.hosts.iter().map(tls_of).max().unwrap_or(Tls::NotNeeded)
+    }
+}
+
+/// How far the way to one host is protected.
+fn tls_of(options: &PgConnectOptions) -> Tls {
+    let host = options.get_host();
+    let own_machine = options.get_socket().is_some()
+        || host.starts_with('/')
+        || host == "localhost"
+        || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
+    match options.get_ssl_mode() {
+        _ if own_machine => Tls::NotNeeded,
+        PgSslMode::VerifyCa | PgSslMode::VerifyFull => Tls::Verified,
+        PgSslMode::Require => Tls::NotVerified,
+        PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer => Tls::NotSure,
     }
 }
 

@@ -10,7 +10,7 @@ use sqlx::{Connection, Either, Execute, Executor, Row, SqlStr};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::address::Address;
+use crate::address::{Address, Tls};
 use crate::{Error, Result};
 
 /// How to reach the database. Clones share which of its hosts is in use.
@@ -154,12 +154,14 @@ impl Connect {
     }
 
     /// Why no connection was made, with the database that was meant. PgBouncer refuses start-up options that it does not
-    /// know.
+    /// know; and a statement of a new session has a name that the server knows already, or does not know any more, only
+    /// where others use the connection as well.
     fn refused(&self, host: usize, error: sqlx::Error) -> Error {
-        match &error {
-            sqlx::Error::Database(refused) if refused.message().contains("startup parameter") => Error::Pooler,
-            _ => Error::Connection { address: self.address_of(host), error },
-        }
+        let is_shared = error.as_database_error().is_some_and(|refused| {
+            refused.message().contains("startup parameter")
+                || refused.code().is_some_and(|code| ["42P05", "26000"].contains(&&*code))
+        });
+        if is_shared { Error::Pooler } else { Error::Connection { address: self.address_of(host), error } }
     }
 
     /// The database and its hosts, for people: neither user nor password.
@@ -175,6 +177,11 @@ impl Connect {
     fn database(&self) -> &str {
         let options = &self.address.hosts[0];
         options.get_database().unwrap_or_else(|| options.get_username())
+    }
+
+    /// How far the way to the server is protected; of several hosts, the one that is the least.
+    pub fn tls(&self) -> Tls {
+        self.address.tls()
     }
 
     /// A connection with nothing but the search path set: for migrations, which a pooler would tear apart.

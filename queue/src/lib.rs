@@ -11,7 +11,7 @@
 //! | a producer's | `cell`, `insert`, `terminate`, `retry`, `read`, `list`, `document` |
 //! | a worker's | `claim`, `record`, `build_data`, `complete`, `tree`, `heartbeat`, `listen` |
 //! | the leader's | `leader`, `rescue`, `prune`, `schedule` |
-//! | an operator's | `pause`, `workers`, `standing` |
+//! | an operator's | `pause`, `workers`, `standing`, `examine` |
 //! | everybody's | `address`, `connect`, `migrate`, `roles`, `summary`, `error` |
 
 mod address;
@@ -22,6 +22,7 @@ mod complete;
 mod connect;
 mod document;
 mod error;
+pub mod examine;
 mod heartbeat;
 mod insert;
 mod leader;
@@ -44,7 +45,7 @@ mod terminate;
 mod tree;
 mod workers;
 
-pub use address::wrong_address;
+pub use address::{Tls, wrong_address};
 pub use build_data::{
     BuildData, BuildView, NewBuildData, PrunedBuildData, builds, builds_of_node, builds_of_task, insert_build_data,
     prune_build_data, record_build_data,
@@ -65,8 +66,10 @@ pub use heartbeat::{Load, Served, heartbeat, idle, leave, register};
 pub use insert::{NewTask, example_insert, insert, insert_many};
 pub use leader::{Lead, Leadership, abdicate, lead};
 pub use list::{Filter, Found, TaskLine, Within, find_in_tree, find_tasks, subtask_lines, task_lines};
-pub use listen::{Listener, Wake};
-pub use migrate::{Migration, check_schema, create_database, migrate, newest_version, pending, pending_sql};
+pub use listen::{Listener, Wake, notify_arrives};
+pub use migrate::{
+    Migration, check_schema, create_database, migrate, migrations, newest_version, pending, pending_sql,
+};
 pub use pause::{Pause, PauseEnd, Paused, pause, pauses, resume};
 pub use prune::{PartitionBytes, Retention, UpkeepAction, UpkeepStep, analyze_tables, table_bytes, upkeep_step};
 pub use read::{

@@ -3,12 +3,31 @@
 
 use std::time::Duration;
 
-use sqlx::Executor;
 use sqlx::postgres::{PgListener, PgNotification, PgPoolOptions};
+use sqlx::{Executor, PgExecutor};
 use uuid::Uuid;
 
 use crate::connect::{ANSWER_TIMEOUT, Moved, within};
 use crate::{Connect, Result};
+
+/// Whether a notification that one session sends reaches another one within the deadline.
+///
+/// # Errors
+/// Those of the database: it refuses to listen, or to notify.
+pub async fn notify_arrives(connect: &Connect, db: impl PgExecutor<'_>, deadline: Duration) -> Result<bool> {
+    let mut listener = Listener::on(connect, &[".doctor"]).await?;
+    let mark = Uuid::new_v4().to_string();
+    let channel = format!("longshore.{}.doctor", connect.schema());
+    sqlx::query(include_str!("sql/notify_arrives.sql")).bind(channel).bind(&mark).execute(db).await?;
+    let heard = async {
+        loop {
+            if listener.listener.try_recv().await?.is_some_and(|notification| notification.payload() == mark) {
+                return Ok(true);
+            }
+        }
+    };
+    tokio::time::timeout(deadline, heard).await.unwrap_or(Ok(false))
+}
 
 /// Why a listener woke.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -62,6 +62,11 @@ pub struct Migration {
 }
 
 impl Migration {
+    /// SHA-384 of its text, as the database records it.
+    pub fn checksum(&self) -> Vec<u8> {
+        self.of_sqlx().checksum.into_owned()
+    }
+
     fn of_sqlx(&self) -> sqlx::migrate::Migration {
         sqlx::migrate::Migration::new(
             self.version,
@@ -71,6 +76,11 @@ impl Migration {
             false,
         )
     }
+}
+
+/// All migrations that this program knows, in order.
+pub fn migrations() -> &'static [Migration] {
+    &MIGRATIONS
 }
 
 /// The newest version that this program knows.
@@ -105,7 +115,7 @@ pub async fn pending_sql(connect: &Connect) -> Result<String> {
     conn.close().await?;
     for migration in MIGRATIONS.iter().filter(|migration| migration.version > found) {
         let Migration { version, description, sql } = migration;
-        let checksum: String = migration.of_sqlx().checksum.iter().map(|byte| format!("{byte:02x}")).collect();
+        let checksum: String = migration.checksum().iter().map(|byte| format!("{byte:02x}")).collect();
         script.push_str(&format!(
             "BEGIN;\nSET LOCAL search_path = {schema};\n{APPLIED_DDL}\n\n{sql}\n\
              INSERT INTO {APPLIED} (version, description, success, checksum, execution_time)\n\

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use longshore_worker::design::check::Tally;
 use longshore_worker::design::compile::compile;
+use longshore_worker::design::finding::Tally;
 use longshore_worker::design::ingest::{Status, ingest};
 use longshore_worker::design::rules::{self, Platforms, Subject};
 

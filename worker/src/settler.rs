@@ -140,6 +140,10 @@ impl Settler {
             self.forget(&attempt, Finish::Lost);
             return;
         }
+        self.take_outcome(attempt, outcome);
+    }
+
+    fn take_outcome(&mut self, attempt: Arc<Attempt>, outcome: Outcome) {
         if let Some(message) = last_failure(&attempt, &outcome) {
             attempt.context.message(message);
         }
@@ -149,10 +153,27 @@ impl Settler {
         self.pending.push(Verdict::of(attempt, outcome));
     }
 
+    /// An attempt whose subtasks were refused has not done its work, whatever it ended with. Before its messages are
+    /// numbered, since the last attempt leaves one more.
+    fn judge_refusals(&mut self) {
+        for one in std::mem::take(&mut self.pending) {
+            let context = &one.attempt.context;
+            // more may be refused while some of what it asked for waits
+            let refusal = if context.has_asked() { None } else { context.take_refusal() };
+            match refusal {
+                Some(problem) if !one.goes_back() => {
+                    self.take_outcome(one.attempt, Outcome::retry("subtasks", problem));
+                }
+                _ => self.pending.push(one),
+            }
+        }
+    }
+
     /// Records the messages that wait, in the order of each task's log. Those of a task that somebody else holds under a
     /// lock wait for the next turn, and its outcome with them; all others go on.
     async fn record(&mut self) -> Result<()> {
         self.pending.append(&mut self.held_back);
+        self.judge_refusals();
         self.number().await?;
         let mut locked: Vec<(Held, NumberedMessage)> = Vec::new();
         while !self.numbered.is_empty() {
@@ -265,10 +286,6 @@ impl Settler {
         self.held_back.extend(waiting);
         let (mut completions, mut requeues, mut of_trees) = (Vec::new(), Vec::new(), Vec::new());
         for one in held {
-            let one = match one.attempt.context.take_refusal() {
-                Some(problem) => one.without_subtasks(problem),
-                None => one,
-            };
             match one.way() {
                 Way::Complete => completions.push(one),
                 Way::Requeue => requeues.push(one),

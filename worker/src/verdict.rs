@@ -95,12 +95,9 @@ impl Verdict {
         Self { write, finish: Finish::Failure, ..self }
     }
 
-    /// The subtasks that it asked for were refused: as if it had not done its work.
-    pub(crate) fn without_subtasks(self, problem: String) -> Self {
-        match self.write {
-            Write::Requeue(_) => self,
-            _ => Self::of(self.attempt, Outcome::retry("subtasks", problem)),
-        }
+    /// Whether the task goes back to the queue.
+    pub(crate) fn goes_back(&self) -> bool {
+        matches!(self.write, Write::Requeue(_))
     }
 
     /// What a statement for tasks without a tree left undone may belong to one by now.

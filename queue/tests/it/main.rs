@@ -12,6 +12,7 @@ mod demand;
 mod designs;
 mod distributed;
 mod documents;
+mod examine;
 mod figures;
 mod follow;
 mod gauges;

@@ -13,6 +13,8 @@ pub(crate) enum Exit {
     Usage,
     /// What was named is not there.
     NotFound,
+    /// What was looked at is not well.
+    Unhealthy,
     /// The time given was over before the end, as timeout(1) says it.
     TimedOut,
     /// The configuration is wrong: EX_USAGE of sysexits.h, which leaves 2 to the command line.
@@ -26,6 +28,7 @@ impl Exit {
             Self::Failed => 1,
             Self::Usage => 2,
             Self::NotFound => 3,
+            Self::Unhealthy => 4,
             Self::TimedOut => 124,
             Self::BadConfiguration => 64,
         }

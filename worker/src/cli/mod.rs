@@ -10,7 +10,9 @@ mod database;
 mod demo;
 mod design;
 mod dev;
+mod doctor;
 mod exit;
+mod health;
 mod migrate;
 mod queues;
 mod schedules;
@@ -55,6 +57,8 @@ pub(crate) enum Command {
     Schedules(schedules::Schedules),
     Builds(builds::Builds),
     Design(design::Design),
+    Doctor(doctor::Doctor),
+    Health(health::Health),
     Config(config::Config),
     Completions(completions::Completions),
     #[command(hide = true)]
@@ -79,6 +83,8 @@ impl Command {
             Self::Schedules(schedules) => schedules.run(),
             Self::Builds(builds) => builds.run(),
             Self::Design(design) => design.run(),
+            Self::Doctor(doctor) => doctor.run(),
+            Self::Health(health) => health.run(),
             Self::Config(config) => config.run(),
             Self::Completions(completions) => completions.run(),
             Self::DemoProgram(program) => program.run(),

@@ -1,6 +1,7 @@
 //! What a check found, and where.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde::Serialize;
 
@@ -81,5 +82,30 @@ impl Finding {
         }
         self.documents.push(document.reference());
         self
+    }
+}
+
+/// How many findings there are of each weight that matters. Displays both.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Any of them: the design is not acted on.
+    pub errors: usize,
+    /// Probable mistakes.
+    pub warnings: usize,
+}
+
+impl Tally {
+    /// Counts findings.
+    pub fn of(findings: &[Finding]) -> Tally {
+        let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+        Tally { errors: count(Severity::Error), warnings: count(Severity::Warning) }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = |count| if count == 1 { "" } else { "s" };
+        let Tally { errors, warnings } = *self;
+        write!(f, "{errors} error{}, {warnings} warning{}", plural(errors), plural(warnings))
     }
 }

@@ -3,8 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
-use super::check::Tally;
-use super::finding::{DocumentRef, Finding, Severity};
+use super::finding::{DocumentRef, Finding, Severity, Tally};
 use super::rules::Rule;
 
 /// What a check found, as one document of kind `Status`.

@@ -101,7 +101,12 @@ impl Http {
                     response.headers().get(RETRY_AFTER).and_then(|value| answer::retry_after(value, Utc::now()));
                 Outcome::Retry { after, message: self.explained(response).await, reason: "http_status" }
             }
-            Class::Final => Outcome::failure("http_status", self.explained(response).await),
+            Class::Final => {
+                let message = self.explained(response).await;
+                // a retry leaves a notice of the attempt in the log, an end by a result none
+                context.message(ResultMessage::error(message.clone()));
+                Outcome::failure("http_status", message)
+            }
         }
     }
 

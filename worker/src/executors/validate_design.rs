@@ -11,8 +11,7 @@ use tokio::task::spawn_blocking;
 
 use super::protocol::without_nul;
 use crate::design::Resolved;
-use crate::design::check::Tally;
-use crate::design::finding::{DocumentRef, Finding, Severity};
+use crate::design::finding::{DocumentRef, Finding, Severity, Tally};
 use crate::design::ingest::Status;
 use crate::design::model::Kind;
 use crate::design::reading::Reading;

@@ -214,7 +214,8 @@ async fn a_status_decides() {
     for status in ["400 Bad Request", "401 Unauthorized", "404 Not Found", "409 Conflict", "422 Unprocessable Entity"] {
         let expected =
             format!(r#"ended {{"status":"failure","message":"ORIGIN answered {status}: why","reason":"http_status"}}"#);
-        assert_eq!(story(answer(status, "", "why")).await, [expected]);
+        let said = format!("error ORIGIN answered {status}: why");
+        assert_eq!(story(answer(status, "", "why")).await, [said, expected]);
     }
 }
 
@@ -235,7 +236,8 @@ async fn a_redirect_is_not_followed() {
     let mut elsewhere = server(json("{}")).await;
     let headers = format!("location: http://{}/\r\n", elsewhere.address);
     let expected = r#"ended {"status":"failure","message":"ORIGIN answered 307 Temporary Redirect, and redirects are not followed","reason":"http_status"}"#;
-    assert_eq!(story(answer("307 Temporary Redirect", &headers, "")).await, [expected]);
+    let said = "error ORIGIN answered 307 Temporary Redirect, and redirects are not followed";
+    assert_eq!(story(answer("307 Temporary Redirect", &headers, "")).await, [said, expected]);
     assert!(elsewhere.requests.try_recv().is_err(), "nobody asked there");
 }
 

@@ -74,6 +74,13 @@ async fn is_refused(ignored: &str) {
     assert!(!worker.ended().await.success());
     worker.says(REFUSAL).await;
     worker.says("connection = \"transaction_pooler\"").await;
+    let mut doctor = Command::new(env!("CARGO_BIN_EXE_longshore"));
+    // the worker has left a prepared statement on the connection that it gets
+    doctor.args(["doctor", "--only", "LS102"]).current_dir(std::env::temp_dir());
+    doctor.env_remove("LONGSHORE_CONFIG").env("DATABASE_URL", pooler.url(&rig));
+    let told = doctor.output().unwrap();
+    assert_eq!(told.status.code(), Some(4), "{}", String::from_utf8_lossy(&told.stderr));
+    assert!(String::from_utf8_lossy(&told.stdout).contains("LS102"));
 }
 
 pub(crate) async fn a_pooler_that_refuses_our_settings_is_named() {

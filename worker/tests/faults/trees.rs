@@ -65,7 +65,13 @@ pub(crate) async fn a_program_whose_subtasks_are_refused_does_not_pass() {
     rig.database.run("INSERT INTO tasks (action, max_attempts) VALUES ('parent', 2)").await;
     rig.judge(&[]).await;
     let root = "SELECT concat_ws(' ', result_status, attempt, result_reason, result_error_count) FROM tasks";
-    assert_eq!(rig.database.values::<String>(root).await, ["failure 2 subtasks 3"]);
+    assert_eq!(rig.database.values::<String>(root).await, ["failure 2 subtasks 4"]);
+    let last: String = rig
+        .database
+        .value("SELECT concat_ws(' ', context, message) FROM result_message ORDER BY sequence DESC LIMIT 1")
+        .await;
+    assert!(last.starts_with("attempt 2 failed (subtasks): "), "{last}");
+    assert!(last.ends_with("; of 2 attempts none is left"), "{last}");
 }
 
 pub(crate) async fn the_running_tasks_of_a_terminated_tree_are_told() {

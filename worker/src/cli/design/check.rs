@@ -6,10 +6,10 @@ use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 use chrono::Utc;
-use longshore_worker::design::check::{self, Checked, Tally};
-use longshore_worker::design::finding::{DocumentRef, Finding, Severity};
+use longshore_worker::design::finding::{DocumentRef, Finding, Severity, Tally};
 use longshore_worker::design::ingest::Status;
 use longshore_worker::design::model::Kind;
+use longshore_worker::design::reading::Reading;
 use longshore_worker::design::rules::Platforms;
 use longshore_worker::design::status::StatusDocument;
 use serde::Serialize;
@@ -45,20 +45,20 @@ struct Placed<'f> {
 }
 
 pub(super) fn check(inputs: &Inputs, form: Form, platforms: Option<&Platforms>) -> anyhow::Result<ExitCode> {
-    let checked = check::check(inputs.bytes(), platforms);
-    let findings = &checked.findings;
+    let reading = Reading::of_all(inputs.bytes());
+    let findings = &reading.check(platforms);
     let tally = Tally::of(findings);
     let mut out = BufWriter::new(io::stdout());
     match form {
         Form::People { verbose } => {
             print(&mut out, inputs, findings, verbose)?;
-            writeln!(out, "{}", summary(&checked, tally))?;
+            writeln!(out, "{}", summary(&reading, tally))?;
         }
         Form::Json => {
             let several = inputs.len() > 1;
             let place = |finding| Placed { finding, reference: several.then(|| inputs.name(finding.input)) };
             let findings = findings.iter().map(place).collect();
-            serde_json::to_writer_pretty(&mut out, &Report { findings, models: &checked.models })?;
+            serde_json::to_writer_pretty(&mut out, &Report { findings, models: &reading.models })?;
             writeln!(out)?;
         }
         Form::Status => {
@@ -67,7 +67,7 @@ pub(super) fn check(inputs: &Inputs, form: Form, platforms: Option<&Platforms>) 
         }
     }
     out.flush()?;
-    Ok(match (checked.status, tally.errors) {
+    Ok(match (reading.status, tally.errors) {
         (Status::Unreadable, _) => ExitCode::from(UNREADABLE),
         (_, 0) => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
@@ -75,10 +75,10 @@ pub(super) fn check(inputs: &Inputs, form: Form, platforms: Option<&Platforms>) 
 }
 
 /// `2 errors, 1 warning in 1 Network, 3 BaremetalNode`
-fn summary(checked: &Checked, tally: Tally) -> String {
-    let models: Vec<String> = checked.models.iter().map(|(kind, count)| format!("{count} {}", kind.name())).collect();
+fn summary(reading: &Reading, tally: Tally) -> String {
+    let models: Vec<String> = reading.models.iter().map(|(kind, count)| format!("{count} {}", kind.name())).collect();
     let models = if models.is_empty() { "no documents".to_owned() } else { models.join(", ") };
-    let rest = match checked.status {
+    let rest = match reading.status {
         Status::Success => "",
         Status::Failure => "; with documents refused, no rule was applied",
         Status::Unreadable => "; the input could not be read to its end",

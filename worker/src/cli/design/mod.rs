@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use longshore_worker::design::check::Tally;
 use longshore_worker::design::compile::Compiled;
 use longshore_worker::design::filter::NodeFilter;
+use longshore_worker::design::finding::Tally;
 use longshore_worker::design::ingest::Status;
 use longshore_worker::design::reading::Reading;
 use longshore_worker::design::rules::Platforms;

@@ -1,14 +1,14 @@
 //! Reads streams of documents into a design.
 //!
-//! A document is handled on its own: its envelope (`envelope`), its schema, its values (`reading` and the files of the
+//! A document is handled on its own: its envelope (`envelope`), its schema, its values (`conversion` and the files of the
 //! kinds). One that is refused leaves its findings behind, and the next is read.
 
 mod boot_action;
+mod conversion;
 mod envelope;
 mod host;
 mod network;
 mod promenade;
-mod reading;
 mod site;
 
 use std::borrow::Cow;
@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use self::conversion::Conversion;
 use self::envelope::{Envelope, Refusal};
-use self::reading::Reading;
 use super::finding::{DocumentRef, Finding, Severity};
 use super::model::{AnyDocument, Design, Kind, Origin, Text};
 use super::schema;
@@ -82,7 +82,7 @@ pub fn ingest_all<'i>(inputs: impl IntoIterator<Item = &'i [u8]>) -> Ingested {
 #[derive(Default)]
 struct Ingest {
     design: Design,
-    reading: Reading,
+    conversion: Conversion,
     findings: Vec<Finding>,
     /// Findings beyond the limit.
     left_out: usize,
@@ -171,7 +171,7 @@ impl Ingest {
                 }
             }
             Envelope::Promenade { name, target, kind, document } => {
-                let config = promenade::config(&mut self.reading, origin, name, target, kind, document);
+                let config = promenade::config(&mut self.conversion, origin, name, target, kind, document);
                 self.design.add(AnyDocument::PromenadeConfig(config));
             }
         }
@@ -201,7 +201,7 @@ impl Ingest {
             return;
         }
         let document = self.model(kind, origin, data, &reference.name);
-        let problems = std::mem::take(&mut self.reading.problems);
+        let problems = std::mem::take(&mut self.conversion.problems);
         let refused = problems.iter().any(|problem| problem.severity == Severity::Error);
         for problem in problems {
             let finding = Finding::new(REFUSED, "value", problem.severity, problem.message).remedy(problem.remedy);
@@ -214,17 +214,19 @@ impl Ingest {
     }
 
     fn model(&mut self, kind: Kind, origin: Origin, data: &Node<'_>, name: &str) -> Option<AnyDocument> {
-        let reading = &mut self.reading;
-        let name = reading.share(name);
+        let conversion = &mut self.conversion;
+        let name = conversion.share(name);
         Some(match kind {
-            Kind::Region => AnyDocument::Region(site::region(reading, name, origin, data)?),
-            Kind::Rack => AnyDocument::Rack(site::rack(reading, name, origin, data)?),
-            Kind::Network => AnyDocument::Network(network::network(reading, name, origin, data)?),
-            Kind::NetworkLink => AnyDocument::NetworkLink(network::network_link(reading, name, origin, data)?),
-            Kind::HardwareProfile => AnyDocument::HardwareProfile(site::hardware_profile(reading, name, origin, data)?),
-            Kind::HostProfile => AnyDocument::HostProfile(host::host_profile(reading, name, origin, data)?),
-            Kind::BaremetalNode => AnyDocument::BaremetalNode(host::node(reading, name, origin, data)?),
-            Kind::BootAction => AnyDocument::BootAction(boot_action::boot_action(reading, name, origin, data)?),
+            Kind::Region => AnyDocument::Region(site::region(conversion, name, origin, data)?),
+            Kind::Rack => AnyDocument::Rack(site::rack(conversion, name, origin, data)?),
+            Kind::Network => AnyDocument::Network(network::network(conversion, name, origin, data)?),
+            Kind::NetworkLink => AnyDocument::NetworkLink(network::network_link(conversion, name, origin, data)?),
+            Kind::HardwareProfile => {
+                AnyDocument::HardwareProfile(site::hardware_profile(conversion, name, origin, data)?)
+            }
+            Kind::HostProfile => AnyDocument::HostProfile(host::host_profile(conversion, name, origin, data)?),
+            Kind::BaremetalNode => AnyDocument::BaremetalNode(host::node(conversion, name, origin, data)?),
+            Kind::BootAction => AnyDocument::BootAction(boot_action::boot_action(conversion, name, origin, data)?),
             // Its documents have no schema, and do not come here.
             Kind::PromenadeConfig => return None,
         })

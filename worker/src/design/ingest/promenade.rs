@@ -1,12 +1,12 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::reading::Reading;
+use super::conversion::Conversion;
 use crate::design::model::{Origin, PromenadeConfig};
 use crate::design::yaml::{Node, Value};
 
 pub(super) fn config(
-    reading: &mut Reading,
+    conversion: &mut Conversion,
     origin: Origin,
     name: &str,
     target: &str,
@@ -16,10 +16,10 @@ pub(super) fn config(
     let mut yaml = String::new();
     write(document, &mut yaml);
     PromenadeConfig {
-        name: reading.share(name),
+        name: conversion.share(name),
         origin,
-        target: reading.share(target),
-        kind: reading.share(kind),
+        target: conversion.share(target),
+        kind: conversion.share(kind),
         document: STANDARD.encode(yaml).into(),
     }
 }

@@ -6,7 +6,7 @@ use super::{Findings, Rule, Subject, quoted};
 use crate::design::compile::EffectiveNode;
 use crate::design::model::AddressKind;
 
-/// No two nodes have one address, nor one node the same twice.
+/// No two nodes have one address, nor one node the same twice. Of a document that the design has twice, that is told, once.
 pub(super) const RULE: Rule = Rule { code: "DD2005", name: "duplicate_ip", title: "Duplicated IP Check", check };
 
 fn check(subject: &Subject<'_>, found: &mut Findings) {
@@ -27,6 +27,11 @@ fn check(subject: &Subject<'_>, found: &mut Findings) {
                 }
                 Entry::Occupied(used) => *used.get(),
             };
+            if !std::ptr::eq(first, node) && first.name == node.name {
+                let error = found.error(format!("the node {} is in the design twice", quoted(&node.name)));
+                found.push(error.remedy("leave one of the two documents out").about(node).about(first));
+                break;
+            }
             let text = quoted(&written.text);
             let error = if std::ptr::eq(first, node) {
                 found.error(format!("the node has the address {text} twice"))

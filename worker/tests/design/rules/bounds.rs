@@ -33,7 +33,7 @@ fn what_a_profile_gives_to_many_nodes_is_judged_once_and_counted_for_each() {
     const PARTITIONS: usize = 10_000;
     let partitions = "          - {name: p, size: bad}\n".repeat(PARTITIONS);
     let checked = checked(&many(partitions.trim_start(), NODES));
-    let of_rule: Vec<&Finding> = checked.findings.iter().filter(|one| one.rule == "storage_sizing").collect();
+    let of_rule: Vec<&Finding> = checked.iter().filter(|one| one.rule == "storage_sizing").collect();
     assert_eq!(of_rule.len(), FINDINGS_MAX + 1);
     let left_out = of_rule[FINDINGS_MAX];
     // The two nodes of the valid design have it too.

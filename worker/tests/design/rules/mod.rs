@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 
-use longshore_worker::design::check::{Checked, check};
 use longshore_worker::design::finding::{Finding, Severity};
 use longshore_worker::design::ingest::Status;
+use longshore_worker::design::reading::Reading;
 use longshore_worker::design::rules::{Platforms, RULES};
 
 use self::mutations::MUTATIONS;
@@ -17,14 +17,15 @@ use crate::golden::{tell, writes};
 
 const VALID: &str = include_str!("valid.yaml");
 
-fn checked(yaml: &str) -> Checked {
+/// All that is found in a design.
+fn checked(yaml: &str) -> Vec<Finding> {
     let platforms = Platforms::from_json(r#"{"noble": ["ga", "hwe"], "jammy": []}"#).expect("platforms");
-    check([yaml.as_bytes()], Some(&platforms))
+    Reading::of(yaml.as_bytes()).check(Some(&platforms))
 }
 
 /// What is wrong, without what the rules say that found nothing.
-fn faults(checked: &Checked) -> Vec<&Finding> {
-    checked.findings.iter().filter(|finding| finding.severity > Severity::Info).collect()
+fn faults(findings: &[Finding]) -> Vec<&Finding> {
+    findings.iter().filter(|finding| finding.severity > Severity::Info).collect()
 }
 
 /// Findings as the goldens have them.
@@ -47,9 +48,9 @@ fn assert_golden(name: &str, found: &str) {
 fn a_valid_design_has_an_info_of_every_rule_and_nothing_else() {
     let checked = checked(VALID);
     assert_eq!(told(faults(&checked)), "");
-    let infos: Vec<(&str, &str)> = checked.findings.iter().map(|finding| (finding.code, finding.rule)).collect();
+    let infos: Vec<(&str, &str)> = checked.iter().map(|finding| (finding.code, finding.rule)).collect();
     assert_eq!(infos, RULES.map(|rule| (rule.code, rule.name)));
-    assert!(checked.findings.iter().all(|finding| finding.documents.is_empty() && finding.line.is_none()));
+    assert!(checked.iter().all(|finding| finding.documents.is_empty() && finding.line.is_none()));
 }
 
 #[test]
@@ -65,7 +66,7 @@ fn each_change_of_the_valid_design_violates_exactly_its_rule() {
         assert!(faults.iter().all(|finding| finding.code == rule.code), "{}", mutation.what);
         // an info stands for the rule that found no error
         let has_error = faults.iter().any(|finding| finding.severity == Severity::Error);
-        let has_info = checked.findings.iter().any(|one| one.rule == rule.name && one.severity == Severity::Info);
+        let has_info = checked.iter().any(|one| one.rule == rule.name && one.severity == Severity::Info);
         assert_ne!(has_error, has_info, "{}", mutation.what);
         writeln!(golden, "{}: {}\n{}", mutation.rule, mutation.what, told(faults)).expect("a string");
     }
@@ -88,16 +89,17 @@ fn names_of_rules_are_unique_and_codes_are_those_of_the_reference() {
 
 #[test]
 fn a_design_that_is_wrong_in_many_ways_has_all_findings_in_one_pass() {
-    let found = check([include_bytes!("wrong.yaml").as_slice()], None);
-    assert_eq!(found.status, Status::Success);
-    assert_golden("wrong.golden", &told(&found.findings));
+    let reading = Reading::of(include_bytes!("wrong.yaml"));
+    assert_eq!(reading.status, Status::Success);
+    assert_golden("wrong.golden", &told(&reading.check(None)));
 }
 
 #[test]
 fn a_refused_document_keeps_the_rules_from_running() {
-    let checked = checked(&VALID.replace("cidr: 10.0.0.0/24", "cidr: [10.0.0.0/24]"));
-    assert_eq!((checked.status, checked.compiled.is_none()), (Status::Failure, true));
-    assert!(checked.findings.iter().all(|finding| finding.code == "DD001"), "{}", told(&checked.findings));
+    let reading = Reading::of(VALID.replace("cidr: 10.0.0.0/24", "cidr: [10.0.0.0/24]").as_bytes());
+    assert_eq!((reading.status, reading.compiled.is_none()), (Status::Failure, true));
+    let checked = reading.check(None);
+    assert!(checked.iter().all(|finding| finding.code == "DD001"), "{}", told(&checked));
 }
 
 #[test]
@@ -110,8 +112,16 @@ fn a_node_that_cannot_be_compiled_leaves_the_others_to_the_rules() {
 
 #[test]
 fn without_a_list_of_images_one_warning_says_so() {
-    let checked = check([VALID.as_bytes()], None);
+    let checked = Reading::of(VALID.as_bytes()).check(None);
     let faults = faults(&checked);
     assert_eq!(faults.len(), 1, "{}", told(faults.iter().copied()));
     assert_eq!((faults[0].rule, faults[0].severity), ("platform_selection", Severity::Warning));
+}
+
+#[test]
+fn documents_that_a_design_has_twice_are_told_once_each_and_not_by_each_of_their_addresses() {
+    let twice = Reading::of_all([VALID.as_bytes(), VALID.as_bytes()]).check(None);
+    let told: Vec<&str> =
+        twice.iter().filter(|one| one.rule == "duplicate_ip").map(|one| one.message.as_str()).collect();
+    assert_eq!(told, [r#"the node "metal" is in the design twice"#, r#"the node "virtual" is in the design twice"#]);
 }

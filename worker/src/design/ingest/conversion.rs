@@ -16,7 +16,7 @@ const SHARED_BYTES_MAX: usize = 64;
 /// A document's schema has been checked, so a value of another type than the schema's does not come here, and is
 /// taken as absent.
 #[derive(Default)]
-pub(super) struct Reading {
+pub(super) struct Conversion {
     texts: HashSet<Text>,
     /// Settings that say nothing, whose empty parts are shared.
     pub(super) blank: HostSettings,
@@ -34,7 +34,7 @@ pub(super) struct Problem {
 /// Problems told of one document.
 const PROBLEMS_MAX: usize = 50;
 
-impl Reading {
+impl Conversion {
     pub(super) fn problem(&mut self, line: u32, message: impl Into<String>, remedy: &'static str) {
         self.tell(line, Severity::Error, message.into(), remedy);
     }
