@@ -38,7 +38,6 @@ def problems(thing):
     models = MODELS.get(thing["apiVersion"])
     if models:
         schema = closed(getattr(models, thing["kind"]).model_json_schema(by_alias=True))
-        # what the server adds is no part of a manifest; the model's metadata knows no open maps
         found = jsonschema.Draft202012Validator(schema).iter_errors(thing)
         return [f"{'.'.join(map(str, error.absolute_path))}: {error.message[:300]}" for error in found]
     found = []
