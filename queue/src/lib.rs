@@ -8,12 +8,13 @@
 //! | step | file |
 //! |---|---|
 //! | nouns, and the table of legal steps | `task`, `subtask` |
-//! | a producer's | `insert`, `terminate`, `retry`, `read`, `list`, `document` |
+//! | a producer's | `cell`, `insert`, `terminate`, `retry`, `read`, `list`, `document` |
 //! | a worker's | `claim`, `record`, `build_data`, `complete`, `tree`, `heartbeat`, `listen` |
 //! | the leader's | `leader`, `rescue`, `prune`, `schedule` |
 //! | everybody's | `connect`, `migrate`, `roles`, `summary`, `error` |
 
 mod build_data;
+mod cell;
 mod claim;
 mod complete;
 mod connect;
@@ -42,6 +43,7 @@ pub use build_data::{
     BuildData, BuildView, NewBuildData, PrunedBuildData, builds, builds_of_node, builds_of_task, insert_build_data,
     prune_build_data, record_build_data,
 };
+pub use cell::cell_of;
 pub use claim::{ClaimRequest, Claimed, Key, Keys, PRIORITIES, claim, settle_unique};
 pub use complete::{
     Completion, Fate, Forgotten, Held, LastOf, Locked, OUTPUT_IN_ROW_MAX_BYTES, Requeue, complete, fates, forgotten,

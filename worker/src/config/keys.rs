@@ -52,6 +52,8 @@ pub(super) const KEYS: &[Key] = &[
     key("", "schema", Kind::Identifier, Is("public")),
     key("", "connection", Kind::Choice(&["direct", "transaction_pooler"]), Is("direct")),
     key("", "notify", Kind::Flag, Is("true")),
+    key("cells.NAME", "database_url", Kind::PostgresUrl, Otherwise("`database_url_file`")),
+    key("cells.NAME", "database_url_file", PATH, Otherwise("`database_url`")),
     key("http", "listen", Kind::Address, Is("127.0.0.1:9464")),
     key("worker", "name", Kind::Text { max_bytes: 128 }, Otherwise("hostname-pid")),
     // From 100ms, so that a fleet of hundreds does not spend the database on heartbeats.
@@ -252,6 +254,7 @@ mod tests {
                 "schema",
                 "connection",
                 "notify",
+                "cells",
                 "http",
                 "worker",
                 "queues",
