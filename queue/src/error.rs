@@ -2,6 +2,9 @@
 
 use sqlx::postgres::PgDatabaseError;
 
+/// What an INSERT refuses, and what to do then: a table that tests hold against the database.
+const CONTRACT: &str = include_str!("../CONTRACT.md");
+
 /// Why a step was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -57,6 +60,21 @@ impl From<sqlx::Error> for Error {
     }
 }
 
+/// What a section of the contract says to do about a constraint, all of it.
+fn remedies(section: &str, constraint: &str) -> Option<String> {
+    let mut found: Vec<&str> = Vec::new();
+    for row in section.lines().filter(|line| line.starts_with("| ")) {
+        let columns: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        if let [.., of, remedy] = columns[..]
+            && of == constraint
+            && !found.contains(&remedy)
+        {
+            found.push(remedy);
+        }
+    }
+    (!found.is_empty()).then(|| found.join(", or "))
+}
+
 /// What the database says, in its own words, with the constraint and the hint that tell what to change.
 fn told(error: &sqlx::Error) -> String {
     let sqlx::Error::Database(refused) = error else { return error.to_string() };
@@ -90,6 +108,15 @@ impl Error {
             Some(sqlx::Error::Encode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) | None => false,
             Some(_) => true,
         }
+    }
+
+    /// What `CONTRACT.md` says to do about a value that was refused by a constraint, where the database itself does not.
+    pub fn remedy(&self) -> Option<String> {
+        let Some(sqlx::Error::Database(refused)) = self.of_database() else { return None };
+        let hinted = refused.try_downcast_ref::<PgDatabaseError>().is_some_and(|refused| refused.hint().is_some());
+        let name = format!("`{}`", refused.constraint().filter(|_| !hinted)?);
+        // one name may stand in several sections, of which the first is of tasks
+        CONTRACT.split("\n# ").find_map(|section| remedies(section, &name))
     }
 
     /// True when somebody else has held a lock for longer than this session waits for one.

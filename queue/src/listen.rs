@@ -1,9 +1,11 @@
-//! Listening for the notifications of an INSERT, of a termination and of messages. They only make things faster: whoever listens
+//! Listening for the notifications of an INSERT, of a termination, of messages and of a drain. They only make things faster: whoever listens
 //! polls as well.
 
 use std::time::Duration;
 
 use sqlx::postgres::{PgListener, PgNotification, PgPoolOptions};
+
+use uuid::Uuid;
 
 use crate::{Connect, Result};
 
@@ -15,12 +17,17 @@ pub enum Wake {
         /// Its name.
         queue: String,
     },
-    /// Tasks of any queue were released, or a schedule was edited.
+    /// Tasks of any queue were released, a pause or a schedule was edited.
     Changed,
     /// The end of some task was asked for.
     Terminate,
     /// Messages were recorded.
     Recorded,
+    /// A worker shall drain.
+    Drain {
+        /// Which one.
+        worker_id: Uuid,
+    },
     /// The connection broke and is there again: anything may have been missed.
     Reconnected,
 }
@@ -33,12 +40,12 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens for tasks that are inserted or terminated. Not possible behind a pooler in transaction mode.
+    /// Listens for tasks that are inserted or terminated, and for workers that shall drain. Not possible behind a pooler in transaction mode.
     ///
     /// # Errors
     /// Those of the database.
     pub async fn open(connect: &Connect) -> Result<Self> {
-        Self::on(connect, &["", ".terminate"]).await
+        Self::on(connect, &["", ".terminate", ".drain"]).await
     }
 
     /// Listens for messages that are recorded while somebody [follows](crate::follow_log) logs.
@@ -86,6 +93,7 @@ impl Listener {
                 queue => Wake::Inserted { queue: queue.to_owned() },
             },
             Some(".messages") => Wake::Recorded,
+            Some(".drain") => Wake::Drain { worker_id: notification.payload().parse().unwrap_or_default() },
             _ => Wake::Terminate,
         }
     }

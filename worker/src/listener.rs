@@ -1,4 +1,5 @@
-//! Hears that tasks were inserted or terminated, and wakes who sleeps. Never trusted: everybody polls as well.
+//! Hears that tasks were inserted or terminated, or that this worker shall drain, and wakes who sleeps. Never trusted:
+//! everybody polls as well.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -63,6 +64,8 @@ fn hear(fleet: &Fleet, wake: Wake) {
             fleet.look.notify_one();
         }
         Wake::Terminate => fleet.look.notify_one(),
+        Wake::Drain { worker_id } if worker_id == fleet.worker_id => fleet.drain.notify_one(),
+        Wake::Drain { .. } => {}
         // another channel's
         Wake::Recorded => {}
     }

@@ -105,7 +105,11 @@ fn hot(held: &[Held]) -> Vec<Statement> {
             include_str!("../../src/sql/rescue.sql"),
             "gen_random_uuid(), 1, gen_random_uuid(), 20".to_owned(),
         ),
-        one("heartbeat", include_str!("../../src/sql/heartbeat.sql"), "gen_random_uuid()".to_owned()),
+        one(
+            "heartbeat",
+            include_str!("../../src/sql/heartbeat.sql"),
+            "gen_random_uuid(), false, '{q}', '{1}', '{1}', '{1}', '{1}'".to_owned(),
+        ),
         one("read", include_str!("../../src/sql/read.sql"), "gen_random_uuid()".to_owned()),
         one("messages", include_str!("../../src/sql/messages.sql"), "gen_random_uuid(), 0, 100".to_owned()),
     ]
@@ -300,8 +304,8 @@ async fn a_batch_takes_two_statements_whatever_its_size_and_one_with_messages_fo
         }};
     }
     let worker_id = Uuid::new_v4();
-    send!(db => register(db, worker_id, "counted", LEASE));
-    assert!(send!(db => heartbeat(db, worker_id)));
+    send!(db => register(db, worker_id, "counted", LEASE, &[]));
+    assert_eq!(send!(db => heartbeat(db, worker_id, false, &[])), Some(false));
     for (count, words) in [(1, &[][..]), (BATCH, &[]), (BATCH, &["a", "b", "c"])] {
         let tasks = vec![named("t"); count];
         sent.store(0, Ordering::Relaxed);

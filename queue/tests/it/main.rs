@@ -18,6 +18,7 @@ mod leader;
 mod life;
 mod messages;
 mod migrate;
+mod pauses;
 mod refusals;
 mod rescue;
 mod retry;

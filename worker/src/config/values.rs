@@ -252,7 +252,15 @@ pub(super) fn wrong_text(kind: &Kind, text: &str) -> Option<String> {
         Kind::HttpUrl => wrong_http_url(text),
         Kind::PostgresUrl => {
             let scheme = ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme));
-            (!scheme || Url::parse(text).is_err()).then(|| POSTGRES_URL.to_owned())
+            (!scheme || Url::parse(text).is_err()).then(|| match text.split_once("://") {
+                Some((
+                    other @ ("mysql" | "mariadb" | "sqlite" | "mssql" | "redis" | "rediss" | "mongodb" | "amqp"),
+                    _,
+                )) => {
+                    format!("{POSTGRES_URL}: {other}:// is another kind of database")
+                }
+                _ => POSTGRES_URL.to_owned(),
+            })
         }
         _ => None,
     }

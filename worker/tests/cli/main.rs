@@ -3,10 +3,12 @@
 
 mod builds;
 mod cells;
+mod config;
 mod demo;
 mod design;
 mod dev;
 mod migrate;
+mod operation;
 mod schedules;
 mod tasks;
 mod tasks_list;
