@@ -128,6 +128,7 @@ impl Claimer {
             }
             woken = self.sleep(found > 0 || pass == Pass::Key).await;
         }
+        self.fleet.vital.end(self.number);
         self.link.close().await;
     }
 

@@ -84,7 +84,8 @@ fn main() -> ExitCode {
         pooler: a_pooler_that_refuses_our_settings_is_named, a_pooler_that_drops_our_settings_is_found_out,
             behind_a_pooler_that_was_named_thousands_of_tasks_end_with_their_own_rows;
         shutdown: sigterm_finishes_what_runs_and_claims_nothing_more, at_the_deadline_what_runs_is_given_back_unburnt,
-            a_second_sigterm_gives_back_at_once, running_programs_are_ended_and_their_tasks_given_back,
+            a_drain_that_outlasts_the_lease_loses_no_claim, a_second_sigterm_gives_back_at_once,
+            running_programs_are_ended_and_their_tasks_given_back,
             an_executor_that_ignores_the_shutdown_is_dropped_and_its_task_given_back,
             a_worker_that_cannot_reach_the_database_ends_all_the_same;
         termination: a_running_tasks_executor_is_told_by_notification,
