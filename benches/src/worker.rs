@@ -42,7 +42,7 @@ impl Worker {
             .args(["worker", "--config"])
             .arg(&config)
             .env("DATABASE_URL", &database.url)
-            .env("RUST_LOG", "warn")
+            .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".to_owned()))
             .stdin(Stdio::null())
             .spawn()
             .with_context(|| format!("starting {} (build it: cargo build --release)", longshore.display()))?;

@@ -115,6 +115,7 @@ fn task(row: &PgRow, task_id: Uuid, queue: &str) -> Result<Task> {
         has_subtasks: row.try_get_unchecked::<Option<bool>, _>(17)?.unwrap_or(false),
         subtasks: None,
         error_count: row.try_get_unchecked(18)?,
+        root_task_id: row.try_get_unchecked(19)?,
     })
 }
 

@@ -9,11 +9,12 @@
 //! |---|---|
 //! | nouns, and the table of legal steps | `task`, `subtask` |
 //! | a producer's | `insert`, `terminate`, `retry`, `read`, `list`, `document` |
-//! | a worker's | `claim`, `record`, `build_data`, `complete`, `tree`, `heartbeat`, `listen` |
+//! | a worker's | `claim`, `record`, `build_data`, `complete`, `tree`, `changes`, `heartbeat`, `listen` |
 //! | the leader's | `leader`, `rescue`, `prune`, `schedule` |
 //! | everybody's | `connect`, `migrate`, `summary`, `error` |
 
 mod build_data;
+mod changes;
 mod claim;
 mod complete;
 mod connect;
@@ -41,6 +42,7 @@ pub use build_data::{
     BuildData, BuildView, NewBuildData, PrunedBuildData, builds, builds_of_node, builds_of_task, insert_build_data,
     prune_build_data, record_build_data,
 };
+pub use changes::{Change, changes};
 pub use claim::{ClaimRequest, Claimed, Key, Keys, PRIORITIES, claim, settle_unique};
 pub use complete::{
     Completion, Fate, Forgotten, Held, LastOf, Locked, OUTPUT_IN_ROW_MAX_BYTES, Requeue, complete, fates, forgotten,

@@ -8,7 +8,7 @@ use sqlx::{Connection, Executor, PgConnection, SqlStr};
 use crate::{Connect, Error, Result, Session};
 
 /// All migrations, in order.
-const MIGRATIONS: [Migration; 10] = [
+const MIGRATIONS: [Migration; 11] = [
     Migration { version: 1, description: "tasks", sql: include_str!("../../migrations/0001_tasks.sql") },
     Migration { version: 2, description: "retention", sql: include_str!("../../migrations/0002_retention.sql") },
     Migration { version: 3, description: "trees", sql: include_str!("../../migrations/0003_trees.sql") },
@@ -23,6 +23,7 @@ const MIGRATIONS: [Migration; 10] = [
     Migration { version: 8, description: "log", sql: include_str!("../../migrations/0008_log.sql") },
     Migration { version: 9, description: "retries", sql: include_str!("../../migrations/0009_retries.sql") },
     Migration { version: 10, description: "design hash", sql: include_str!("../../migrations/0010_design_hash.sql") },
+    Migration { version: 11, description: "trace", sql: include_str!("../../migrations/0011_trace.sql") },
 ];
 
 /// The table that says what was applied. Its own name: the tables may live in a user's database, beside their own.

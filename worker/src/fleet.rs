@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use crate::attempt::{Attempt, Settled};
+use crate::journal::Journal;
 use crate::lane::Lane;
 
 /// Where a worker stands on its way out.
@@ -36,6 +37,7 @@ pub(crate) struct Fleet {
     pub(crate) heartbeat: Duration,
     pub(crate) notify: bool,
     pub(crate) lanes: Vec<Arc<Lane>>,
+    pub(crate) journal: Journal,
     /// Attempts claimed and not yet settled, by task.
     attempts: Mutex<HashMap<Uuid, Arc<Attempt>>>,
     /// Tasks not yet settled, by claim.
@@ -112,9 +114,10 @@ pub(crate) struct Inbox {
 }
 
 /// Who a worker is and how it reports.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Identity {
     pub(crate) connect: Connect,
+    pub(crate) worker_id: Uuid,
     pub(crate) name: String,
     pub(crate) lease: Duration,
     pub(crate) heartbeat: Duration,
@@ -122,18 +125,19 @@ pub(crate) struct Identity {
 }
 
 impl Fleet {
-    pub(crate) fn new(identity: Identity, lanes: Vec<Arc<Lane>>) -> (Arc<Self>, Inbox) {
+    pub(crate) fn new(identity: Identity, lanes: Vec<Arc<Lane>>, journal: Journal) -> (Arc<Self>, Inbox) {
         let (settled, settled_in) = unbounded_channel();
         let (said, said_in) = unbounded_channel();
         let fleet = Self {
             notify: identity.notify && !identity.connect.is_pooled(),
             connect: identity.connect,
-            worker_id: Uuid::new_v4(),
+            worker_id: identity.worker_id,
             name: identity.name,
             lease: identity.lease,
             heartbeat: identity.heartbeat,
             vital: Vital::new(lanes.len()),
             lanes,
+            journal,
             attempts: Mutex::default(),
             claims: Mutex::default(),
             unanswered: Mutex::default(),

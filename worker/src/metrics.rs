@@ -47,7 +47,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
 }
 
 /// Every metric, its type and what it says; `METRICS.md` is held equal to this by a test.
-pub const METRICS: [(&str, &str, &str); 41] = [
+pub const METRICS: [(&str, &str, &str); 44] = [
     ("longshore_build_info", "gauge", "1, with version and schema_version"),
     ("longshore_build_data_pruned_total", "counter", "entries of build data removed by retention"),
     ("longshore_claim_batch_size", "histogram", "tasks a claim brought"),
@@ -85,6 +85,11 @@ pub const METRICS: [(&str, &str, &str); 41] = [
     ("longshore_listener_connected", "gauge", "1 while notifications can arrive"),
     ("longshore_listener_reconnects_total", "counter", "times the listener had to connect again"),
     (
+        "longshore_log_lines_dropped_total",
+        "counter",
+        "log lines dropped: standard error was not read as fast as they came",
+    ),
+    (
         "longshore_maintenance_last_success_timestamp_seconds",
         "gauge",
         "leader's upkeep, by task: when it last went well",
@@ -92,6 +97,12 @@ pub const METRICS: [(&str, &str, &str); 41] = [
     ("longshore_maintenance_seconds", "histogram", "leader's upkeep, by task"),
     ("longshore_messages_recorded_total", "counter", "result messages recorded"),
     ("longshore_notify_to_claim_seconds", "histogram", "from hearing of an INSERT to a claim that brought something"),
+    (
+        "longshore_otlp_spans_dropped_total",
+        "counter",
+        "spans not exported, by reason: queue_full, failed (refused, or the collector was away)",
+    ),
+    ("longshore_otlp_spans_exported_total", "counter", "spans that the collector took"),
     ("longshore_queue_oldest_ready_age_seconds", "gauge", "age of the oldest due task; leader only"),
     (
         "longshore_queue_tasks",
@@ -175,6 +186,11 @@ impl Finish {
         (Self::Released, "released"),
         (Self::Lost, "lost"),
     ];
+
+    /// The label.
+    pub(crate) fn as_str(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
 }
 
 /// An attempt has its design, or an error of this class.

@@ -11,6 +11,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
+use uuid::Uuid;
 
 use crate::action::{Action, WantedDesign};
 use crate::claimer::Claimer;
@@ -19,10 +20,12 @@ use crate::design::Resolver;
 use crate::design::readings::Readings;
 use crate::executors;
 use crate::fleet::{Fleet, Identity, Phase};
+use crate::journal::Journal;
 use crate::lane::Lane;
 use crate::metrics::ActionMetrics;
 use crate::scheduler::Scheduler;
 use crate::settler::Settler;
+use crate::trace::{Exporter, Sample, Tracer};
 use crate::watcher::Watcher;
 use crate::{Executor, Stop, health, listener, pulse};
 
@@ -193,7 +196,9 @@ impl Worker {
     }
 
     async fn live(mut self, connect: Connect, executors: Handle, shutdown: &Shutdown) -> Result<Ended, StartError> {
-        let (fleet, inbox, actions) = self.build(connect)?;
+        let worker_id = Uuid::new_v4();
+        let (exporter, journal) = self.journal(worker_id)?;
+        let (fleet, inbox, actions) = self.build(connect, worker_id, journal)?;
         let listen = self.config.http.listen;
         let http = match self.listener.take() {
             Some(bound) => health::take(bound),
@@ -238,8 +243,20 @@ impl Worker {
         if tokio::time::timeout(Duration::from_secs(5), goodbye).await.is_err() {
             tracing::warn!("the database did not hear that this worker left");
         }
+        if let Some(exporter) = exporter {
+            exporter.finish().await;
+        }
         tracing::info!(?ended, "ended");
         Ok(ended)
+    }
+
+    /// What tells of tasks, and the thread that exports spans where the configuration says where to.
+    fn journal(&self, worker_id: Uuid) -> Result<(Option<Exporter>, Journal), ConfigError> {
+        let name = &self.config.worker.name;
+        let Some(settings) = &self.config.otlp else { return Ok((None, Journal::new(name.clone(), None))) };
+        let (exporter, outlet) = Exporter::start(settings, &self.config.source, worker_id, name)?;
+        let tracer = Tracer::new(Sample::share(settings.sample), outlet);
+        Ok((Some(exporter), Journal::new(name.clone(), Some(tracer))))
     }
 
     /// What resolves designs, where an action wants them: nobody else needs the files that its configuration names.
@@ -253,6 +270,8 @@ impl Worker {
     fn build(
         &self,
         connect: Connect,
+        worker_id: Uuid,
+        journal: Journal,
     ) -> Result<(Arc<Fleet>, crate::fleet::Inbox, Vec<HashMap<String, Arc<Action>>>), StartError> {
         let readings = Arc::new(Readings::default());
         let mut made: BTreeMap<&str, Arc<dyn Executor>> = BTreeMap::new();
@@ -300,12 +319,13 @@ impl Worker {
         }
         let identity = Identity {
             connect,
+            worker_id,
             name: self.config.worker.name.clone(),
             lease: self.config.worker.lease,
             heartbeat: self.config.worker.heartbeat,
             notify: self.config.notify,
         };
-        let (fleet, inbox) = Fleet::new(identity, lanes);
+        let (fleet, inbox) = Fleet::new(identity, lanes, journal);
         Ok((fleet, inbox, actions))
     }
 }

@@ -290,7 +290,7 @@ fn secret(section: &Section<'_>, here: &str, file: &str) -> Option<SecretSource>
 }
 
 /// An absolute path: the worker's own folder is nobody's business.
-fn path(section: &Section<'_>, name: &str) -> Option<PathBuf> {
+pub(super) fn path(section: &Section<'_>, name: &str) -> Option<PathBuf> {
     let text = section.text(name)?;
     let path = Path::new(&text);
     if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {

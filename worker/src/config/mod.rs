@@ -5,6 +5,7 @@
 mod design;
 mod error;
 mod keys;
+mod otlp;
 mod read;
 mod section;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub use self::design::{ActionDesign, Credential, CredentialKind, Design, DesignF
 pub use self::error::ConfigError;
 use self::error::Report;
 use self::keys::Kind;
+pub use self::otlp::Otlp;
 use self::section::Section;
 use crate::backoff::Backoff;
 use crate::secret::Secret;
@@ -50,6 +52,8 @@ pub struct Config {
     pub notify: bool,
     /// The port for metrics and health.
     pub http: Http,
+    /// The form of the log's lines.
+    pub log: LogFormat,
     /// The process itself.
     pub worker: Worker,
     /// The queues claimed from, by name; never empty.
@@ -60,6 +64,8 @@ pub struct Config {
     pub retention: Retention,
     /// How design references are resolved.
     pub design: Design,
+    /// Where spans are exported to; `None`: nowhere.
+    pub otlp: Option<Otlp>,
 }
 
 /// What stands between the worker and the server.
@@ -69,6 +75,15 @@ pub enum Connection {
     Direct,
     /// A pooler that gives each transaction another server connection, such as PgBouncer in transaction mode.
     TransactionPooler,
+}
+
+/// The form of the log's lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line, for programs.
+    Json,
 }
 
 /// The port for metrics and health.

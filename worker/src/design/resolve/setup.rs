@@ -11,8 +11,8 @@ use super::credential::{Credential, basic, bearer};
 use super::http::Pages;
 use super::keystone::{Keystone, User};
 use super::{Resolver, Shared};
-use crate::Secret;
 use crate::config::{ConfigError, CredentialKind, Design, SecretSource};
+use crate::{Secret, tls};
 
 /// A password or a token, with the line end that editors leave.
 const SECRET_MAX_BYTES: usize = 64 * 1024;
@@ -34,10 +34,7 @@ impl Resolver {
     /// # Errors
     /// As [`Resolver::new`].
     pub fn with_lookup(settings: &Design, lookup: &Lookup) -> Result<Self, ConfigError> {
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            // an error says that somebody else was faster, which will do as well
-            rustls::crypto::ring::default_provider().install_default().ok();
-        }
+        tls::install_provider();
         let ca = settings.ca_file.as_deref().map_or(Ok(Vec::new()), certificates)?;
         let clients = Clients::new(&settings.allow, settings.connect_timeout, &ca, lookup)
             .map_err(|error| ConfigError::new("design", format!("no HTTP client: {error}")))?;
