@@ -1,6 +1,7 @@
--- The five roles of an installation, each with the least that its work needs. Run it by psql as the owner of the tables
--- (and one who may create roles), after every `longshore migrate`; running it again changes nothing.
+-- The six roles of an installation, each with the least that its work needs. Run it by psql as the owner of the tables
+-- (and one who may create roles, or finds them made), after every `longshore migrate`; again, it changes nothing.
 --
+--   longshore migrate --grant                          (does both)
 --   psql -v schema=public -f deploy/roles.sql          (the schema of the tables; public where it is left out)
 --
 -- The roles cannot log in: GRANT longshore_producer TO my_application. They serve all installations of a server.
@@ -9,6 +10,7 @@
 --   longshore_worker      runs `longshore worker`; owns nothing, so it can change no table
 --   longshore_reader      reads everything, changes nothing
 --   longshore_scheduler   writes, pauses and runs schedules, and sees their ticks: whatever it schedules is inserted
+--   longshore_scaler      asks how many workers a queue needs, by two functions; reads nothing
 --   longshore_terminator  asks for the end of a task it knows the id of, and nothing else
 --
 -- Nobody but the owner may create objects in the schema: what runs there as the owner would find them.
@@ -28,20 +30,25 @@ DECLARE
     role text;
 BEGIN
     FOREACH role IN ARRAY ARRAY[
-        'longshore_producer', 'longshore_worker', 'longshore_reader', 'longshore_scheduler', 'longshore_terminator'
+        'longshore_producer', 'longshore_worker', 'longshore_reader', 'longshore_scheduler', 'longshore_scaler',
+        'longshore_terminator'
     ] LOOP
-        BEGIN
-            EXECUTE format('CREATE ROLE %I NOLOGIN', role);
-        EXCEPTION WHEN duplicate_object OR unique_violation THEN
-            NULL;
-        END;
+        -- not even tried where it is there: an owner who may create no roles has them made by somebody else
+        IF to_regrole(role) IS NULL THEN
+            BEGIN
+                EXECUTE format('CREATE ROLE %I NOLOGIN', role);
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN
+                NULL;
+            END;
+        END IF;
     END LOOP;
 END
 $roles$;
 
 REVOKE CREATE ON SCHEMA :"schema" FROM PUBLIC;
 GRANT USAGE ON SCHEMA :"schema"
-    TO longshore_producer, longshore_worker, longshore_reader, longshore_scheduler, longshore_terminator;
+    TO longshore_producer, longshore_worker, longshore_reader, longshore_scheduler, longshore_scaler,
+        longshore_terminator;
 
 GRANT
     SELECT (task_id),
@@ -140,6 +147,12 @@ BEGIN
         WHERE pronamespace = quote_ident(current_schema())::regnamespace AND proname = 'run_schedule'
     LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO longshore_scheduler', routine);
+    END LOOP;
+    FOR routine IN
+        SELECT oid FROM pg_proc
+        WHERE pronamespace = quote_ident(current_schema())::regnamespace AND proname IN ('queue_demand', 'queue_wait_seconds')
+    LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO longshore_scaler, longshore_reader', routine);
     END LOOP;
     -- a follower of logs; who may not announce itself polls
     FOR routine IN

@@ -11,7 +11,7 @@
 //! | a producer's | `insert`, `terminate`, `retry`, `read`, `list`, `document` |
 //! | a worker's | `claim`, `record`, `build_data`, `complete`, `tree`, `changes`, `heartbeat`, `listen` |
 //! | the leader's | `leader`, `rescue`, `prune`, `schedule` |
-//! | everybody's | `connect`, `migrate`, `summary`, `error` |
+//! | everybody's | `connect`, `migrate`, `roles`, `summary`, `error` |
 
 mod build_data;
 mod changes;
@@ -31,6 +31,7 @@ mod read;
 mod record;
 mod rescue;
 mod retry;
+mod roles;
 mod schedule;
 mod subtask;
 mod summary;
@@ -68,6 +69,7 @@ pub use read::{
 pub use record::{LastMessage, NumberedMessage, last_messages, record, record_designs};
 pub use rescue::{Rescued, rescue};
 pub use retry::retry_task;
+pub use roles::{grant_roles, roles_sql};
 pub use schedule::{
     DueSchedule, Missed, Plan, Run, Schedule, Tick, due_schedules, pause_schedule, prune_ticks, refuse_schedule,
     run_schedule, schedules, tick,

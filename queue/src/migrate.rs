@@ -8,7 +8,7 @@ use sqlx::{Connection, Executor, PgConnection, SqlStr};
 use crate::{Connect, Error, Result, Session};
 
 /// All migrations, in order.
-const MIGRATIONS: [Migration; 11] = [
+const MIGRATIONS: [Migration; 12] = [
     Migration { version: 1, description: "tasks", sql: include_str!("../../migrations/0001_tasks.sql") },
     Migration { version: 2, description: "retention", sql: include_str!("../../migrations/0002_retention.sql") },
     Migration { version: 3, description: "trees", sql: include_str!("../../migrations/0003_trees.sql") },
@@ -23,7 +23,8 @@ const MIGRATIONS: [Migration; 11] = [
     Migration { version: 8, description: "log", sql: include_str!("../../migrations/0008_log.sql") },
     Migration { version: 9, description: "retries", sql: include_str!("../../migrations/0009_retries.sql") },
     Migration { version: 10, description: "design hash", sql: include_str!("../../migrations/0010_design_hash.sql") },
-    Migration { version: 11, description: "trace", sql: include_str!("../../migrations/0011_trace.sql") },
+    Migration { version: 11, description: "demand", sql: include_str!("../../migrations/0011_demand.sql") },
+    Migration { version: 12, description: "trace", sql: include_str!("../../migrations/0012_trace.sql") },
 ];
 
 /// The table that says what was applied. Its own name: the tables may live in a user's database, beside their own.
@@ -171,7 +172,7 @@ async fn schema_exists(conn: &mut PgConnection, schema: &str) -> Result<bool> {
 }
 
 /// A name as an identifier of SQL.
-fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
@@ -190,7 +191,7 @@ async fn applied_version(conn: &mut PgConnection) -> Result<i64> {
 
 /// Takes the migration lock of a schema, by asking again and again: a session that waits inside a statement holds a
 /// snapshot.
-async fn lock(conn: &mut PgConnection, schema: &str) -> Result<()> {
+pub(crate) async fn lock(conn: &mut PgConnection, schema: &str) -> Result<()> {
     let since = Instant::now();
     loop {
         let locked: bool =

@@ -23,6 +23,9 @@ pub(crate) async fn run(fleet: Arc<Fleet>) {
                 Ok(mut listener) => {
                     connected.set(1.0);
                     while let Ok(wake) = listener.next().await {
+                        if wake == Wake::Reconnected {
+                            reconnects.increment(1);
+                        }
                         hear(&fleet, wake);
                     }
                 }

@@ -8,13 +8,14 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 
 use crate::design::resolve::Class;
 
+const SCHEDULE_LAG: &str = "longshore_schedule_lag_seconds";
 const QUEUE_WAIT: &str = "longshore_queue_wait_seconds";
 const EXECUTION: &str = "longshore_task_execution_seconds";
 const ATTEMPTS: &str = "longshore_task_attempts";
 const FINISHED: &str = "longshore_tasks_finished_total";
 
-/// From when a task was due to its claim, by the database's clock.
-const QUEUE_WAIT_BUCKETS: [f64; 20] = [
+/// From when a task was due to its claim, or a tick to its task, by the database's clock.
+const WAIT_BUCKETS: [f64; 20] = [
     0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
     1800.0, 7200.0,
 ];
@@ -33,7 +34,8 @@ const NAMES_MAX: usize = 100;
 /// When a recorder is installed already.
 pub fn install() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Full(QUEUE_WAIT.into()), &QUEUE_WAIT_BUCKETS)?
+        .set_buckets_for_metric(Matcher::Full(QUEUE_WAIT.into()), &WAIT_BUCKETS)?
+        .set_buckets_for_metric(Matcher::Full(SCHEDULE_LAG.into()), &WAIT_BUCKETS)?
         .set_buckets_for_metric(Matcher::Full(EXECUTION.into()), &EXECUTION_BUCKETS)?
         .set_buckets_for_metric(Matcher::Full(ATTEMPTS.into()), &ATTEMPT_BUCKETS)?
         .set_buckets_for_metric(Matcher::Suffix("_batch_size".into()), &BATCH_BUCKETS)?
@@ -110,7 +112,7 @@ pub const METRICS: [(&str, &str, &str); 44] = [
         "tasks by queue and state: ready, scheduled, running; bounded count; leader only",
     ),
     (QUEUE_WAIT, "histogram", "from due to claimed, by the database's clock"),
-    ("longshore_schedule_lag_seconds", "histogram", "from a tick's time to its task, by the database's clock"),
+    (SCHEDULE_LAG, "histogram", "from a tick's time to its task, by the database's clock"),
     ("longshore_schedule_ticks_total", "counter", "ticks of schedules decided, by outcome: fired, skipped, missed"),
     ("longshore_shutdown_tasks_total", "counter", "tasks at shutdown, by result: drained, released"),
     (ATTEMPTS, "histogram", "attempts a task had when it ended"),

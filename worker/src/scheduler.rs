@@ -57,6 +57,8 @@ pub(crate) struct Scheduler {
     fleet: Arc<Fleet>,
     link: Link,
     leads: Option<Leadership>,
+    /// Until when others let the lead alone: a lease from when it was last asked for.
+    leads_until: Instant,
     lead_due: Instant,
     rescue_due: Instant,
     rescue_trees_due: Instant,
@@ -101,6 +103,7 @@ impl Scheduler {
             fleet: Arc::clone(fleet),
             link: Link::new(&fleet.connect, "schedule"),
             leads: None,
+            leads_until: now,
             lead_due: now,
             rescue_due: now,
             rescue_trees_due: now,
@@ -129,8 +132,12 @@ impl Scheduler {
     pub(crate) async fn run(mut self) {
         while self.fleet.phase() < Phase::Draining {
             if self.turn().await.is_err() {
-                // who cannot reach the database does not know whether it leads
+                // who cannot reach the database does not know whether it leads, and past its lease does not say so
                 self.lead_due = Instant::now();
+                if self.leads.is_some() && self.lead_due >= self.leads_until {
+                    tracing::warn!("the lead could not be renewed within its lease");
+                    self.lost();
+                }
             }
             let due = match self.leads {
                 Some(_) => {
@@ -219,8 +226,10 @@ impl Scheduler {
     /// Renews the lead, or takes it when it is free; a candidate comes back when the lease it saw has run out.
     async fn lead(&mut self) -> Result<()> {
         let (identity, lease) = (self.fleet.worker_id, self.fleet.lease);
+        let asked = Instant::now();
         let seen = step!(self.link, db => lead(db, identity, lease))?;
         if seen.leads {
+            self.leads_until = asked + lease;
             self.lead_due = Instant::now() + lease / 3;
             if self.leads.is_none() {
                 tracing::info!(epoch = seen.epoch, "this worker is the active instance");

@@ -7,6 +7,7 @@ mod support;
 mod attempts;
 mod build_data;
 mod contract;
+mod demand;
 mod designs;
 mod documents;
 mod figures;

@@ -2,21 +2,10 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use longshore_queue::Connect;
+use longshore_queue::{Connect, grant_roles};
 use sqlx::{AssertSqlSafe, Executor};
 
 use super::{Database, SERVER};
-
-/// The file, as psql runs it with this schema: the lines that are psql's own left out, its two variables filled in.
-pub fn roles_sql(schema: &str) -> String {
-    include_str!("../../../deploy/roles.sql")
-        .lines()
-        .filter(|line| !line.trim_start().starts_with('\\'))
-        .collect::<Vec<_>>()
-        .join("\n")
-        .replace(":'schema'", &format!("'{schema}'"))
-        .replace(":\"schema\"", &format!("\"{schema}\""))
-}
 
 impl Database {
     /// Grants what `deploy/roles.sql` grants.
@@ -24,8 +13,7 @@ impl Database {
         // roles belong to the whole server: two tests must not make them at once
         static GRANTING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
         let _one = GRANTING.lock().await;
-        let mut conn = self.conn().await;
-        (&mut conn).execute(AssertSqlSafe(roles_sql(self.connect.schema()))).await.unwrap();
+        grant_roles(&self.connect).await.unwrap();
     }
 
     /// Makes a user with one of those roles (`longshore_producer`, …): the same database, seen by that user.

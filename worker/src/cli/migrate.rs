@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args;
-use longshore_queue::{migrate, newest_version, pending_sql};
+use longshore_queue::{grant_roles, migrate, newest_version, pending_sql, roles_sql};
 
 use super::block_on;
 use super::database::Database;
@@ -18,6 +18,9 @@ pub(crate) struct Migrate {
     /// Print the SQL that is pending, and nothing else: for psql
     #[arg(long)]
     dry_run: bool,
+    /// Make the roles of deploy/roles.sql as well where they are missing, and grant what they need
+    #[arg(long)]
+    grant: bool,
     #[command(flatten)]
     database: Database,
 }
@@ -26,7 +29,10 @@ impl Migrate {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let connect = self.database.connect()?;
         if self.dry_run {
-            let script = block_on(async { Ok(pending_sql(&connect).await?) })?;
+            let mut script = block_on(async { Ok(pending_sql(&connect).await?) })?;
+            if self.grant {
+                script.push_str(&roles_sql(connect.schema()));
+            }
             io::stdout().write_all(script.as_bytes())?;
             return Ok(Exit::Done.into());
         }
@@ -36,6 +42,10 @@ impl Migrate {
         }
         if applied.is_empty() {
             println!("schema {}: at version {}, nothing to apply", connect.schema(), newest_version());
+        }
+        if self.grant {
+            block_on(async { Ok(grant_roles(&connect).await?) })?;
+            println!("schema {}: roles granted", connect.schema());
         }
         Ok(Exit::Done.into())
     }

@@ -34,6 +34,29 @@ async fn a_dry_run_prints_sql_and_nothing_else_and_applied_it_leaves_nothing_pen
 }
 
 #[tokio::test]
+async fn with_grant_the_roles_can_do_their_work_in_that_schema() {
+    let (folder, url) = (Folder::new("grant"), empty_database().await);
+    let migrate = |more: &[&str]| {
+        let arguments = [&["migrate", "--grant", "--schema", "granted"], more].concat();
+        folder.longshore(&arguments).env("DATABASE_URL", &url).output().expect("output")
+    };
+    let printed = migrate(&["--dry-run"]);
+    assert!(stdout(&printed).contains("SET search_path") && stdout(&printed).contains("TO longshore_producer"));
+    assert!(!stdout(&printed).contains("\n\\"), "what is psql's own is left out: {}", stdout(&printed));
+    for applied in ["applied migration 1\n", "nothing to apply\n"] {
+        let granted = migrate(&[]);
+        assert_eq!((granted.status.code(), stderr(&granted).as_str()), (Some(0), ""));
+        assert!(stdout(&granted).contains(applied), "{}", stdout(&granted));
+        assert!(stdout(&granted).ends_with("schema granted: roles granted\n"), "{}", stdout(&granted));
+    }
+    let mut conn = PgConnection::connect(&url).await.expect("a connection");
+    conn.execute("SET ROLE longshore_producer").await.expect("the role is there");
+    conn.execute("INSERT INTO granted.tasks (action) VALUES ('work')").await.expect("it inserts");
+    let refused = conn.execute("SELECT payload FROM granted.tasks").await.expect_err("and reads nothing");
+    assert_eq!(refused.as_database_error().and_then(|error| error.code()).as_deref(), Some("42501"));
+}
+
+#[tokio::test]
 async fn the_configuration_names_database_and_schema_where_the_environment_does_not() {
     let (folder, url) = (Folder::new("file"), empty_database().await);
     let text = format!("database_url = \"{url}\"\nschema = \"of_file\"\n[actions.noop]\nexecutor = \"noop\"\n");

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use longshore_postgres::Signal;
 
-use crate::rig::{Process, Rig, Setup};
+use crate::rig::{Process, Rig, Setup, own_server};
 
 /// What DESIGN promises beyond the lease.
 const TAKEOVER: Duration = Duration::from_secs(1);
@@ -63,4 +63,19 @@ pub(crate) async fn a_leader_stopped_past_its_lease_changes_nothing_when_it_wake
     assert_eq!(leader.said("tasks of dead workers are given back").len(), 0);
     let (status, metrics) = leader.get("/metrics").await;
     assert!(status == 200 && metrics.contains("longshore_leader 0"), "{metrics}");
+}
+
+pub(crate) async fn a_leader_that_cannot_renew_its_lead_says_so_after_its_lease() {
+    let mut server = own_server(&[]);
+    let rig = Rig::on(&server).await;
+    let leader = start(&rig, "leader");
+    leader.says("is the active instance").await;
+    let metrics = leader.get("/metrics").await.1;
+    assert!(metrics.contains("longshore_leader 1"), "{metrics}");
+    server.kill().unwrap();
+    leader.says("could not be renewed within its lease").await;
+    let metrics = leader.get("/metrics").await.1;
+    assert!(metrics.contains("longshore_leader 0") && metrics.contains("longshore_workers_alive NaN"), "{metrics}");
+    server.restart().unwrap();
+    rig.database.until(&leads(1)).await;
 }

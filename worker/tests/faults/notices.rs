@@ -46,7 +46,7 @@ pub(crate) async fn with_notify_off_tasks_are_found_by_polling() {
 
 pub(crate) async fn a_listener_that_is_ended_comes_back_and_polling_goes_on() {
     let rig = Rig::new().await;
-    let _worker = listening(&rig, Setup::default()).await;
+    let worker = listening(&rig, Setup::default()).await;
     for _ in 0..3 {
         rig.database
             .run(
@@ -57,6 +57,10 @@ pub(crate) async fn a_listener_that_is_ended_comes_back_and_polling_goes_on() {
         is_found(&rig, "the listener was ended").await;
         rig.database.until(&listeners(1)).await;
     }
+    let metrics = worker.get("/metrics").await.1;
+    let counted = metrics.lines().find(|line| line.starts_with("longshore_listener_reconnects_total"));
+    let counted: u32 = counted.and_then(|line| line.rsplit(' ').next()).unwrap().parse().unwrap();
+    assert!(counted >= 3, "{counted} of 3 are counted");
     rig.judge(&[]).await;
 }
 
