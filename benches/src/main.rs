@@ -2,6 +2,7 @@
 //! commands, the figures seen and what each must reach.
 
 mod bed;
+mod cells;
 mod chart;
 mod cpu;
 mod depth;
@@ -60,6 +61,8 @@ enum Command {
     Space(space::Options),
     /// Fan-out and fan-in of a tree against the same tasks without one, and the termination of a tree
     Trees(trees::Options),
+    /// The drain of one database against that of several, by one worker
+    Cells(cells::Options),
     /// Draws the chart of the results
     Chart {
         /// Where to
@@ -97,6 +100,7 @@ async fn main() -> Result<()> {
         Command::Depth(options) => depth::run(&mut bed, &mut report, &options).await,
         Command::Space(options) => space::run(&mut bed, &mut report, &options).await,
         Command::Trees(options) => trees::run(&mut bed, &mut report, &options).await,
+        Command::Cells(options) => cells::run(&mut bed, &mut report, &options).await,
         Command::Chart { .. } => Ok(()),
     }
 }

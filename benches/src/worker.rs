@@ -38,10 +38,26 @@ impl Worker {
             "[http]\nlisten = \"127.0.0.1:0\"\n[queues.{queue}]\nconcurrency = {concurrency}\n[actions.noop]\nexecutor = \"noop\"\n{sections}"
         );
         std::fs::write(&config, text)?;
+        Self::spawn(longshore, config, vec![("DATABASE_URL".to_owned(), database.url.clone())])
+    }
+
+    /// Starts one that works in all of these databases, as cells.
+    pub(crate) fn start_in_cells(longshore: &Path, databases: &[Database], concurrency: usize) -> Result<Self> {
+        let config = std::env::temp_dir().join(format!("longshore-bench-{}-cells.toml", std::process::id()));
+        let text = format!(
+            "[http]\nlisten = \"127.0.0.1:0\"\n[queues.default]\nconcurrency = {concurrency}\n[actions.noop]\nexecutor = \"noop\"\n"
+        );
+        std::fs::write(&config, text)?;
+        let cell = |(number, database): (usize, &Database)| (format!("LONGSHORE_CELL_C{number}"), database.url.clone());
+        Self::spawn(longshore, config, databases.iter().enumerate().map(cell).collect())
+    }
+
+    fn spawn(longshore: &Path, config: PathBuf, databases: Vec<(String, String)>) -> Result<Self> {
         let child = Command::new(longshore)
             .args(["worker", "--config"])
             .arg(&config)
-            .env("DATABASE_URL", &database.url)
+            .env_remove("DATABASE_URL")
+            .envs(databases)
             .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".to_owned()))
             .stdin(Stdio::null())
             .spawn()

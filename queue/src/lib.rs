@@ -8,12 +8,13 @@
 //! | step | file |
 //! |---|---|
 //! | nouns, and the table of legal steps | `task`, `subtask` |
-//! | a producer's | `insert`, `terminate`, `retry`, `read`, `list`, `document` |
+//! | a producer's | `cell`, `insert`, `terminate`, `retry`, `read`, `list`, `document` |
 //! | a worker's | `claim`, `record`, `build_data`, `complete`, `tree`, `changes`, `heartbeat`, `listen` |
 //! | the leader's | `leader`, `rescue`, `prune`, `schedule` |
 //! | everybody's | `connect`, `migrate`, `roles`, `summary`, `error` |
 
 mod build_data;
+mod cell;
 mod changes;
 mod claim;
 mod complete;
@@ -43,6 +44,7 @@ pub use build_data::{
     BuildData, BuildView, NewBuildData, PrunedBuildData, builds, builds_of_node, builds_of_task, insert_build_data,
     prune_build_data, record_build_data,
 };
+pub use cell::cell_of;
 pub use changes::{Change, changes};
 pub use claim::{ClaimRequest, Claimed, Key, Keys, PRIORITIES, claim, settle_unique};
 pub use complete::{

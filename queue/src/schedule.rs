@@ -31,6 +31,10 @@ pub enum Missed {
 pub struct DueSchedule {
     /// Its name.
     pub name: String,
+    /// The queue of its tasks.
+    pub queue: String,
+    /// Their action.
+    pub action: String,
     /// Counts edits; [`tick`] does nothing after another one.
     pub revision: i64,
     /// A cron expression; `None` where `every_us` counts.

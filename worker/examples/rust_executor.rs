@@ -6,7 +6,7 @@
 //! ```
 
 use longshore_queue::{Outcome, ResultMessage};
-use longshore_worker::config::Config;
+use longshore_worker::config::{Cells, Config};
 use longshore_worker::{Context, Execution, Executor, Worker, metrics};
 use serde::Deserialize;
 use serde_json::value::to_raw_value;
@@ -47,7 +47,7 @@ timeout = "10s"
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut config = Config::parse(CONFIG, "the example's configuration")?;
-    config.database_url = std::env::var("DATABASE_URL").ok().map(longshore_worker::Secret::new);
+    config.cells = Cells::from_environment()?;
     let ended = Worker::new(config).executor("greet", Greet).metrics(metrics::install()?).run()?;
     println!("{ended:?}");
     Ok(())

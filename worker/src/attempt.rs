@@ -123,6 +123,11 @@ impl Attempt {
         exported.or_else(|| self.context.carried().parent.map(|parent| parent.trace_id))
     }
 
+    /// Whether its executor runs.
+    pub(crate) fn is_running(&self) -> bool {
+        self.stage.load(Ordering::Acquire) == BEGUN
+    }
+
     pub(crate) fn log(&self) -> Option<Log> {
         *self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -133,9 +138,8 @@ impl Attempt {
 
     /// Runs the executor once a slot is free, and sends the outcome on.
     pub(crate) async fn run(self: Arc<Self>, settled: UnboundedSender<Settled>) {
-        let slots = Arc::clone(&self.lane.slots);
         // at shutdown, what has not begun goes back
-        let Ok(slot) = slots.acquire().await else {
+        let Some(slot) = self.lane.take_slot().await else {
             self.release_if_waiting(&settled);
             return;
         };
@@ -231,7 +235,7 @@ impl Attempt {
             && self.decide_if(BEGUN, timed_out(self.context.timeout()), settled)
         {
             // or a lane of which every slot is blocked would claim, and never begin, what nobody takes from it
-            self.lane.slots.add_permits(1);
+            self.lane.replace_slot();
         }
     }
 

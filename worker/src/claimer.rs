@@ -25,6 +25,9 @@ const BUSY_POLL: Duration = Duration::from_millis(5);
 /// While more waits than there is room for, a claim waits this long for a better batch.
 const GATHER: Duration = Duration::from_millis(3);
 
+/// What a claim asks for after one that brought nothing, beside other cells.
+const APPETITE_MIN: usize = 8;
+
 /// Outcomes that wait to be written, above which nothing more is claimed: the database takes no completions then.
 const UNSETTLED_MAX: usize = 4 * BATCH_MAX;
 
@@ -49,12 +52,15 @@ pub(crate) struct Claimer {
     metrics: StatementMetrics,
     notify_to_claim: Histogram,
     wakeups: Wakeups,
+    /// What the last claim brought.
+    found: usize,
 }
 
 struct Wakeups {
     notify: Counter,
     poll: Counter,
     capacity: Counter,
+    leader: Counter,
 }
 
 impl Claimer {
@@ -64,18 +70,24 @@ impl Claimer {
         actions: HashMap<String, Arc<Action>>,
         executors: Handle,
     ) -> Self {
-        let wakeup = |reason: &'static str| counter!("longshore_wakeups_total", "reason" => reason);
+        let wakeup = |reason: &'static str| counter!("longshore_wakeups_total", "cell" => fleet.cell.clone(), "reason" => reason);
         Self {
             fleet: Arc::clone(fleet),
             lane: Arc::clone(&fleet.lanes[number]),
             number,
             actions,
             executors,
-            link: Link::new(&fleet.connect, "claim"),
+            link: fleet.link("claim"),
             resume: Resume::new(Instant::now()),
-            metrics: StatementMetrics::claim(),
-            notify_to_claim: histogram!("longshore_notify_to_claim_seconds"),
-            wakeups: Wakeups { notify: wakeup("notify"), poll: wakeup("poll"), capacity: wakeup("capacity") },
+            metrics: StatementMetrics::claim(&fleet.cell),
+            notify_to_claim: histogram!("longshore_notify_to_claim_seconds", "cell" => fleet.cell.clone()),
+            wakeups: Wakeups {
+                notify: wakeup("notify"),
+                poll: wakeup("poll"),
+                capacity: wakeup("capacity"),
+                leader: wakeup("leader"),
+            },
+            found: 0,
         }
     }
 
@@ -86,12 +98,19 @@ impl Claimer {
         let mut behind = false;
         while self.fleet.phase() < Phase::Draining {
             self.fleet.vital.turn(self.number);
+            if self.link.open().await.is_err() {
+                // slots are asked for only where there is a database
+                self.lane.rests();
+                continue;
+            }
             let Some(room) = self.room(backlog).await else { continue };
             let pass = self.resume.next(Instant::now(), behind);
-            let Ok((found, full)) = self.claim(pass, room).await else {
+            let Ok((found, full)) = self.claim(pass, room.min(self.appetite())).await else {
+                self.found = 0;
                 self.fleet.look.notify_one();
                 continue;
             };
+            self.found = found;
             backlog = full;
             if let Some(heard) = woken.take_if(|_| found > 0) {
                 self.notify_to_claim.record(heard.elapsed().as_secs_f64());
@@ -112,16 +131,27 @@ impl Claimer {
         self.link.close().await;
     }
 
+    /// The most that a claim asks for: beside other cells twice what the last one brought, since what it asks for is not
+    /// theirs until it is answered.
+    fn appetite(&self) -> usize {
+        if self.fleet.has_siblings { (2 * self.found).max(APPETITE_MIN) } else { BATCH_MAX }
+    }
+
     /// How many may be claimed; `None` when none after a while.
     async fn room(&self, backlog: bool) -> Option<usize> {
-        let wanted = if backlog { (self.lane.concurrency / 4).clamp(1, BATCH_MAX / 2) } else { 1 };
+        let wanted = if backlog { (self.lane.slots.concurrency / 4).clamp(1, BATCH_MAX / 2) } else { 1 };
         let since = Instant::now();
         loop {
-            let full = self.fleet.attempts().len() > self.lane.concurrency + UNSETTLED_MAX;
+            let full = self.fleet.attempts().len() > self.lane.slots.concurrency + UNSETTLED_MAX;
             // what a worker claims whose lease has run out is taken from it at once, and the attempt counts
             let expired = self.fleet.vital.beat_age() > self.fleet.lease;
             let blocked = self.fleet.blocked.load(Ordering::Acquire);
-            let room = if full || expired || blocked { 0 } else { self.lane.room() };
+            let room = if full || expired || blocked {
+                self.lane.rests();
+                0
+            } else {
+                self.lane.room(wanted)
+            };
             if room >= wanted || room > 0 && since.elapsed() >= GATHER {
                 return Some(room);
             }
@@ -146,6 +176,7 @@ impl Claimer {
             claim_token,
             keys: &keys,
         };
+        self.lane.ask(limit);
         // known before it is sent, so that it is not taken for forgotten while it is under way
         self.fleet.claims().insert(claim_token, 0);
         let began = Instant::now();
@@ -154,6 +185,7 @@ impl Claimer {
         let claimed = match claimed {
             Ok(claimed) => claimed,
             Err(error) => {
+                self.lane.answered(limit, 0, false);
                 self.fleet.claims().remove(&claim_token);
                 self.fleet.unanswered().push((claim_token, Instant::now()));
                 self.metrics.failed(took);
@@ -163,29 +195,35 @@ impl Claimer {
         let found = claimed.tasks.len();
         self.metrics.done(took, found);
         let full = self.resume.claimed(pass, keys, &claimed, limit, took, Instant::now());
-        if found == 0 {
+        let begun = self.begin(claimed, claim_token, heard).await;
+        self.lane.answered(limit, begun.len(), full);
+        if begun.is_empty() {
+            // where the claim has a row, for duplicates alone, it is found as forgotten, and goes then
             self.fleet.claims().remove(&claim_token);
-        } else {
-            self.begin(claimed, claim_token, heard).await;
+        }
+        for attempt in begun {
+            let task = attempt.context.task();
+            if task.has_subtasks && task.subtasks.is_none() {
+                attempt.release_if_waiting(&self.fleet.settled);
+            } else {
+                self.executors.spawn(attempt.run(self.fleet.settled.clone()));
+            }
         }
         Ok((found, full))
     }
 
-    /// Hands a claimed batch to the executors.
-    async fn begin(&mut self, mut claimed: Claimed, claim_token: Uuid, heard: Instant) {
+    /// Makes attempts of a claimed batch.
+    async fn begin(&mut self, mut claimed: Claimed, claim_token: Uuid, heard: Instant) -> Vec<Arc<Attempt>> {
         self.lane.metrics.claimed.increment(claimed.tasks.len() as u64);
         for task in &claimed.tasks {
             self.lane.metrics.wait.record((claimed.claimed_at - task.run_at).as_seconds_f64().max(0.0));
         }
         self.drop_duplicates(&mut claimed, claim_token).await;
         if claimed.tasks.is_empty() {
-            // its row is found as forgotten, and goes then
-            self.fleet.claims().remove(&claim_token);
-            return;
+            return Vec::new();
         }
         self.read_subtasks(&mut claimed).await;
         self.fleet.claims().insert(claim_token, i32::try_from(claimed.tasks.len()).unwrap_or(i32::MAX));
-        self.lane.took(claimed.tasks.len());
         let mut batch = Vec::with_capacity(claimed.tasks.len());
         for task in claimed.tasks {
             let action = Arc::clone(&self.actions[task.action.as_str()]);
@@ -204,14 +242,7 @@ impl Claimer {
                 before.context.stop(Stop::Lost);
             }
         }
-        for attempt in batch {
-            let task = attempt.context.task();
-            if task.has_subtasks && task.subtasks.is_none() {
-                attempt.release_if_waiting(&self.fleet.settled);
-            } else {
-                self.executors.spawn(attempt.run(self.fleet.settled.clone()));
-            }
-        }
+        batch
     }
 
     /// Reads what became of the subtasks of those that have any. One of which this fails goes back.
@@ -267,6 +298,10 @@ impl Claimer {
         tokio::select! {
             () = self.lane.inserted.notified() => {
                 self.wakeups.notify.increment(1);
+                Some(Instant::now())
+            }
+            () = self.lane.rescued.notified() => {
+                self.wakeups.leader.increment(1);
                 Some(Instant::now())
             }
             () = tokio::time::sleep(patience) => {

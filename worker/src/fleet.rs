@@ -1,4 +1,4 @@
-//! What the loops of one worker process share.
+//! What the loops share that work in one cell.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,11 +8,14 @@ use std::time::{Duration, Instant};
 use longshore_queue::Connect;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Notify, watch};
+use tracing::Span;
 use uuid::Uuid;
 
 use crate::attempt::{Attempt, Settled};
 use crate::journal::Journal;
 use crate::lane::Lane;
+use crate::link::Link;
+use crate::metrics::Enqueued;
 
 /// Where a worker stands on its way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,9 +30,13 @@ pub(crate) enum Phase {
     Ended,
 }
 
-/// One worker process, seen by its loops.
+/// One worker process in one cell, seen by its loops.
 #[derive(Debug)]
 pub(crate) struct Fleet {
+    /// The cell's name: a label of the metrics.
+    pub(crate) cell: Arc<str>,
+    /// Whether there are others, so that logs have to say which one is meant.
+    pub(crate) has_siblings: bool,
     pub(crate) connect: Connect,
     pub(crate) worker_id: Uuid,
     pub(crate) name: String,
@@ -38,6 +45,8 @@ pub(crate) struct Fleet {
     pub(crate) notify: bool,
     pub(crate) lanes: Vec<Arc<Lane>>,
     pub(crate) journal: Journal,
+    /// What this process inserts itself.
+    pub(crate) enqueued: Enqueued,
     /// Attempts claimed and not yet settled, by task.
     attempts: Mutex<HashMap<Uuid, Arc<Attempt>>>,
     /// Tasks not yet settled, by claim.
@@ -69,6 +78,8 @@ pub(crate) struct Vital {
     turned: Vec<AtomicU64>,
     /// The same for the last heartbeat that went through.
     beat: AtomicU64,
+    /// Whether the loops have begun to turn: before, they wait for the database, which is no fault of theirs.
+    begun: AtomicBool,
 }
 
 impl Vital {
@@ -77,11 +88,25 @@ impl Vital {
             since: Instant::now(),
             turned: (0..=lanes).map(|_| AtomicU64::new(0)).collect(),
             beat: AtomicU64::new(0),
+            begun: AtomicBool::new(false),
         }
     }
 
     fn now(&self) -> u64 {
         u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The database has been entered: the loops begin to turn.
+    pub(crate) fn begin(&self) {
+        for number in 0..self.turned.len() {
+            self.turn(number);
+        }
+        self.beat();
+        self.begun.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
     }
 
     /// The loop of this number has turned.
@@ -116,8 +141,9 @@ pub(crate) struct Inbox {
 /// Who a worker is and how it reports.
 #[derive(Debug)]
 pub(crate) struct Identity {
+    pub(crate) cell: Arc<str>,
+    pub(crate) has_siblings: bool,
     pub(crate) connect: Connect,
-    pub(crate) worker_id: Uuid,
     pub(crate) name: String,
     pub(crate) lease: Duration,
     pub(crate) heartbeat: Duration,
@@ -129,13 +155,22 @@ impl Fleet {
         let (settled, settled_in) = unbounded_channel();
         let (said, said_in) = unbounded_channel();
         let fleet = Self {
+            has_siblings: identity.has_siblings,
             notify: identity.notify && !identity.connect.is_pooled(),
             connect: identity.connect,
-            worker_id: identity.worker_id,
+            worker_id: Uuid::new_v4(),
             name: identity.name,
             lease: identity.lease,
             heartbeat: identity.heartbeat,
             vital: Vital::new(lanes.len()),
+            enqueued: {
+                let names = |lane: &Arc<Lane>| {
+                    let queue = lane.queue.clone();
+                    lane.actions.iter().map(move |action| (queue.clone(), action.clone())).collect::<Vec<_>>()
+                };
+                Enqueued::new(&identity.cell, lanes.iter().flat_map(names))
+            },
+            cell: identity.cell,
             lanes,
             journal,
             attempts: Mutex::default(),
@@ -151,6 +186,16 @@ impl Fleet {
             phase: watch::Sender::new(Phase::Working),
         };
         (Arc::new(fleet), Inbox { settled: settled_in, said: said_in })
+    }
+
+    /// A connection of a loop's own.
+    pub(crate) fn link(&self, name: &'static str) -> Link {
+        Link::new(&self.connect, &self.cell, name)
+    }
+
+    /// What its loops log in, where that must say which cell is meant.
+    pub(crate) fn span(&self) -> Span {
+        if self.has_siblings { tracing::error_span!("cell", name = &*self.cell) } else { Span::none() }
     }
 
     pub(crate) fn phase(&self) -> Phase {

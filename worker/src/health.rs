@@ -17,13 +17,13 @@ use crate::fleet::{Fleet, Phase};
 const LIVE_MAX: Duration = Duration::from_secs(60);
 
 /// Serves until the worker has ended.
-pub(crate) async fn serve(fleet: Arc<Fleet>, listener: TcpListener, metrics: Option<PrometheusHandle>) {
-    let ended = Arc::clone(&fleet);
+pub(crate) async fn serve(fleets: Vec<Arc<Fleet>>, listener: TcpListener, metrics: Option<PrometheusHandle>) {
+    let Some(ended) = fleets.first().map(Arc::clone) else { return };
     let upkeep = metrics.clone();
-    let live = Arc::clone(&fleet);
+    let live = fleets.clone();
     let app = Router::new()
         .route("/livez", get(move || std::future::ready(livez(&live))))
-        .route("/readyz", get(move || std::future::ready(readyz(&fleet))))
+        .route("/readyz", get(move || std::future::ready(readyz(&fleets))))
         .route("/metrics", get(move || std::future::ready(scrape(metrics.as_ref()))));
     let served = axum::serve(listener, app).with_graceful_shutdown(async move { ended.reached(Phase::Ended).await });
     let drained = async {
@@ -59,8 +59,10 @@ pub(crate) fn take(listener: std::net::TcpListener) -> std::io::Result<TcpListen
     TcpListener::from_std(listener)
 }
 
-fn livez(fleet: &Fleet) -> impl IntoResponse + use<> {
-    let still = fleet.vital.slowest();
+/// A loop that does not turn is mended by a new start alone, whichever cell it works in.
+fn livez(fleets: &[Arc<Fleet>]) -> impl IntoResponse + use<> {
+    let begun = fleets.iter().filter(|fleet| fleet.vital.has_begun());
+    let still = begun.map(|fleet| fleet.vital.slowest()).max().unwrap_or_default();
     if still < LIVE_MAX {
         (StatusCode::OK, "ok\n".to_owned())
     } else {
@@ -68,31 +70,33 @@ fn livez(fleet: &Fleet) -> impl IntoResponse + use<> {
     }
 }
 
-/// Names each check, with what is wrong where it fails.
-fn readyz(fleet: &Fleet) -> impl IntoResponse + use<> {
-    let draining = fleet.phase() > Phase::Working;
-    let still = fleet.vital.slowest();
-    let silent = fleet.vital.beat_age();
-    let checks = [
-        ("working", (!draining).then_some(()).ok_or_else(|| "shutting down".to_owned())),
-        (
-            "loops",
-            (still < fleet.lease).then_some(()).ok_or_else(|| format!("have not turned for {}s", still.as_secs())),
-        ),
-        (
-            "database",
-            (silent < fleet.lease).then_some(()).ok_or_else(|| format!("no heartbeat for {}s", silent.as_secs())),
-        ),
-    ];
-    let ready = checks.iter().all(|(_, check)| check.is_ok());
-    let lines: String = checks
-        .iter()
-        .map(|(name, check)| match check {
-            Ok(()) => format!("{name}: ok\n"),
-            Err(what) => format!("{name}: {what}\n"),
-        })
-        .collect();
-    (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, lines)
+/// Names each check, with what is wrong where it fails. Ready is who works in one cell at least.
+fn readyz(fleets: &[Arc<Fleet>]) -> impl IntoResponse + use<> {
+    let draining = fleets.iter().any(|fleet| fleet.phase() > Phase::Working);
+    let working = if draining { "shutting down" } else { "ok" };
+    let mut lines = format!("working: {working}\n");
+    let mut ready = false;
+    for fleet in fleets {
+        let of_cell = if fleets.len() > 1 { format!("{} ", fleet.cell) } else { String::new() };
+        let checks = checks(fleet);
+        ready |= checks.iter().all(|(_, wrong)| wrong.is_none());
+        for (name, wrong) in checks {
+            lines.push_str(&format!("{of_cell}{name}: {}\n", wrong.as_deref().unwrap_or("ok")));
+        }
+    }
+    (if ready && !draining { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, lines)
+}
+
+/// What must hold in a cell, and what is wrong with it.
+fn checks(fleet: &Fleet) -> [(&'static str, Option<String>); 2] {
+    let (begun, still, silent) = (fleet.vital.has_begun(), fleet.vital.slowest(), fleet.vital.beat_age());
+    let loops = (begun && still >= fleet.lease).then(|| format!("have not turned for {}s", still.as_secs()));
+    let database = if !begun {
+        Some("not reached yet".to_owned())
+    } else {
+        (silent >= fleet.lease).then(|| format!("no heartbeat for {}s", silent.as_secs()))
+    };
+    [("loops", loops), ("database", database)]
 }
 
 fn scrape(metrics: Option<&PrometheusHandle>) -> impl IntoResponse + use<> {

@@ -3,6 +3,7 @@
 //! A change that SQL makes by itself is told by whoever meets it: of the tasks above one that has ended by the worker that
 //! recorded that end, of a task that was inserted or terminated while it waited by nobody.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -22,7 +23,9 @@ const TARGET: &str = "longshore::task";
 #[derive(Debug)]
 pub(crate) struct Journal {
     worker: String,
-    tracer: Option<Tracer>,
+    /// Where there are several.
+    cell: Option<Arc<str>>,
+    tracer: Option<Arc<Tracer>>,
 }
 
 /// One line, as far as it has something to say.
@@ -36,8 +39,8 @@ struct Line<'a> {
 }
 
 impl Journal {
-    pub(crate) fn new(worker: String, tracer: Option<Tracer>) -> Self {
-        Self { worker, tracer }
+    pub(crate) fn new(worker: String, cell: Option<Arc<str>>, tracer: Option<Arc<Tracer>>) -> Self {
+        Self { worker, cell, tracer }
     }
 
     /// The place of a task in its trace, of which its executor is told.
@@ -126,7 +129,7 @@ impl Journal {
     pub(crate) fn rescued(&self, task: &Rescued) {
         tracing::info!(
             target: TARGET,
-            task_id = %task.task_id, queue = task.queue, worker = self.worker, status = task.status, "rescued"
+            task_id = %task.task_id, queue = task.queue, worker = self.worker, cell = self.cell.as_deref(), status = task.status, "rescued"
         );
     }
 
@@ -150,6 +153,7 @@ impl Journal {
             queue,
             attempt,
             worker = self.worker,
+            cell = self.cell.as_deref(),
             trace_id = line.trace_id.map(display),
             result = line.result,
             reason = line.reason,

@@ -1,104 +1,101 @@
-//! A lane: what one worker knows of one queue. How many tasks it may have in hand, and how many it has.
+//! A lane: what one worker knows of one queue of one cell.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use crate::metrics::LaneMetrics;
+use crate::slots::{Slot, Slots};
 
 /// The most that one claim takes: beyond it a task gets hardly cheaper (25 µs at 100, 14 µs at 500) and a batch's
 /// claims hold their rows longer.
 pub(crate) const BATCH_MAX: usize = 500;
 
-/// How long completions gather at most, and how much work may be claimed ahead of free slots.
-pub(crate) const COMPLETION_INTERVAL: Duration = Duration::from_millis(10);
-
-/// One queue as this worker serves it.
+/// One queue of a cell, as this worker serves it.
 #[derive(Debug)]
 pub(crate) struct Lane {
     pub(crate) queue: String,
     /// The actions that may be claimed from it.
     pub(crate) actions: Vec<String>,
-    pub(crate) concurrency: usize,
     pub(crate) poll: Duration,
-    prefetch: bool,
-    /// Slots: an attempt holds one while its executor runs. Closed at shutdown.
-    pub(crate) slots: Arc<Semaphore>,
-    /// Told when an executor has ended, and when its outcome is written.
-    pub(crate) capacity: Notify,
+    /// Those of the queue, which the cells share.
+    pub(crate) slots: Arc<Slots>,
+    /// Which of the cells.
+    cell: usize,
+    /// Told when an executor has ended, when its outcome is written, and when another cell has left room.
+    pub(crate) capacity: Arc<Notify>,
     /// Told when something was inserted.
     pub(crate) inserted: Notify,
-    /// Claimed and not yet ended.
-    in_hand: AtomicUsize,
-    /// Moving average of the time an executor takes, in nanoseconds; 0: none has run.
-    execution_ns: AtomicU64,
+    /// Told when the active instance gave tasks of dead workers back.
+    pub(crate) rescued: Notify,
     pub(crate) metrics: LaneMetrics,
 }
 
 impl Lane {
-    pub(crate) fn new(queue: String, actions: Vec<String>, concurrency: usize, poll: Duration, prefetch: bool) -> Self {
+    pub(crate) fn new(
+        queue: &str,
+        actions: Vec<String>,
+        poll: Duration,
+        (slots, cell): (&Arc<Slots>, usize),
+        metrics: LaneMetrics,
+    ) -> Self {
         Self {
-            metrics: LaneMetrics::new(&queue, concurrency),
-            queue,
+            queue: queue.to_owned(),
             actions,
-            concurrency,
             poll,
-            prefetch,
-            slots: Arc::new(Semaphore::new(concurrency)),
-            capacity: Notify::new(),
+            slots: Arc::clone(slots),
+            cell,
+            capacity: slots.capacity(cell),
             inserted: Notify::new(),
-            in_hand: AtomicUsize::new(0),
-            execution_ns: AtomicU64::new(0),
+            rescued: Notify::new(),
+            metrics,
         }
     }
 
     /// How many more tasks may be claimed: the free slots, and, where tasks are shorter than a completion interval, one
     /// such interval of work ahead.
-    pub(crate) fn room(&self) -> usize {
-        (self.concurrency + self.ahead()).saturating_sub(self.in_hand.load(Ordering::Acquire)).min(BATCH_MAX)
+    pub(crate) fn room(&self, wanted: usize) -> usize {
+        self.slots.room(self.cell, wanted)
     }
 
-    /// As many tasks as the slots can do in one completion interval, at the pace of late.
-    fn ahead(&self) -> usize {
-        let execution = Duration::from_nanos(self.execution_ns.load(Ordering::Relaxed));
-        if !self.prefetch || execution.is_zero() || execution >= COMPLETION_INTERVAL {
-            return 0;
-        }
-        let rounds = COMPLETION_INTERVAL.as_secs_f64() / execution.as_secs_f64();
-        ((self.concurrency as f64 * rounds) as usize).min(2 * BATCH_MAX)
+    /// Nothing is claimed for the moment.
+    pub(crate) fn rests(&self) {
+        self.slots.rests(self.cell);
+    }
+
+    /// A claim is about to ask for so many.
+    pub(crate) fn ask(&self, tasks: usize) {
+        self.slots.ask(self.cell, tasks);
+    }
+
+    /// It has brought `took` of them, and `hungry` says whether more may wait.
+    pub(crate) fn answered(&self, asked: usize, took: usize, hungry: bool) {
+        self.slots.answered(self.cell, asked, took, hungry);
     }
 
     /// Claimed and not yet ended.
     pub(crate) fn in_hand(&self) -> usize {
-        self.in_hand.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn took(&self, tasks: usize) {
-        self.in_hand.fetch_add(tasks, Ordering::AcqRel);
+        self.slots.in_hand(self.cell)
     }
 
     /// An attempt has ended; `execution` is `None` when it was never started.
     pub(crate) fn ended(&self, execution: Option<Duration>) {
-        if let Some(execution) = execution {
-            let took = u64::try_from(execution.as_nanos()).unwrap_or(u64::MAX).max(1);
-            let before = self.execution_ns.load(Ordering::Relaxed);
-            // a slow task shows at once, a fast one after some: claiming ahead of slow ones would starve other workers
-            let average = if took > before { took } else { before - (before - took) / 8 };
-            self.execution_ns.store(average, Ordering::Relaxed);
-        }
-        self.in_hand.fetch_sub(1, Ordering::AcqRel);
-        self.capacity.notify_one();
+        self.slots.ended(self.cell, execution);
     }
 
-    /// Something claimed ahead has waited for a slot for so long: what runs is slower than was thought.
-    pub(crate) fn is_slow(&self, waited: Duration) {
-        self.execution_ns.fetch_max(u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    /// A slot, as soon as there is one; `None` when the worker drains.
+    pub(crate) async fn take_slot(&self) -> Option<Slot> {
+        self.slots.take(self.cell).await
     }
 
-    /// Shows how many executors run.
-    pub(crate) fn show(&self) {
-        self.metrics.running.set(self.concurrency.saturating_sub(self.slots.available_permits()) as f64);
+    /// Makes a slot in place of one whose attempt was given up.
+    pub(crate) fn replace_slot(&self) {
+        self.slots.replace(self.cell);
+    }
+
+    /// Whether an attempt would have to wait for a slot.
+    pub(crate) fn is_full(&self) -> bool {
+        self.slots.are_full(self.cell)
     }
 }

@@ -1,5 +1,6 @@
 //! A loop's own connection: opened when it is needed, dropped when it fails, and one log line per change between.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_queue::{ANSWER_TIMEOUT, Connect, Error, Result, Session};
@@ -12,9 +13,13 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// The longest pause: a database that is back is found within it.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
+/// The step of opening a session, where that is one of its own.
+const CONNECT: &str = "connect";
+
 #[derive(Debug)]
 pub(crate) struct Link {
     connect: Connect,
+    cell: Arc<str>,
     name: &'static str,
     session: Option<Session>,
     pause: Duration,
@@ -26,9 +31,11 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(connect: &Connect, name: &'static str) -> Self {
+    pub(crate) fn new(connect: &Connect, cell: &Arc<str>, name: &'static str) -> Self {
+        metrics::no_database_errors_yet(cell, name);
         Self {
             connect: connect.clone(),
+            cell: Arc::clone(cell),
             name,
             session: None,
             pause: PAUSE_MIN,
@@ -57,6 +64,22 @@ impl Link {
         Ok(self.session.insert(session))
     }
 
+    /// Opens the session where there is none.
+    ///
+    /// # Errors
+    /// It cannot be had; that has been logged and waited for.
+    pub(crate) async fn open(&mut self) -> Result<()> {
+        if self.session.is_some() {
+            return Ok(());
+        }
+        let opened = longshore_queue::within(self.limit(), async { self.session().await.map(|_| ()) }).await;
+        match &opened {
+            Ok(()) => self.refused.retain(|refused| *refused != CONNECT),
+            Err(error) => self.failed(error, CONNECT).await,
+        }
+        opened
+    }
+
     /// Whether the last step went through.
     pub(crate) fn is_failing(&self) -> bool {
         self.failing
@@ -75,7 +98,7 @@ impl Link {
     /// A step failed: drops the session, whose state is unknown, and waits a little.
     pub(crate) async fn failed(&mut self, error: &Error, step: &'static str) {
         self.session = None;
-        metrics::database_error(self.name, error);
+        metrics::database_error(&self.cell, self.name, error);
         if !error.is_passing() {
             if !self.refused.contains(&step) {
                 tracing::error!(connection = self.name, step, %error, "the database refuses a step");

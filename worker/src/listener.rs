@@ -15,8 +15,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Listens until the worker drains.
 pub(crate) async fn run(fleet: Arc<Fleet>) {
-    let connected = gauge!("longshore_listener_connected");
-    let reconnects = counter!("longshore_listener_reconnects_total");
+    let connected = gauge!("longshore_listener_connected", "cell" => fleet.cell.clone());
+    let reconnects = counter!("longshore_listener_reconnects_total", "cell" => fleet.cell.clone());
     let listen = async {
         loop {
             match Listener::open(&fleet.connect).await {

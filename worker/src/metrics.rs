@@ -1,11 +1,16 @@
 //! What Prometheus scrapes: the names, and handles kept where they are used. Labels come from closed sets only.
 
+mod names;
+
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_queue::Error;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
+pub use self::names::{Kind, METRICS, Metric};
 use crate::design::resolve::Class;
 
 const SCHEDULE_LAG: &str = "longshore_schedule_lag_seconds";
@@ -27,6 +32,7 @@ const ATTEMPT_BUCKETS: [f64; 7] = [1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 25.0];
 
 /// Label values of one metric: further names are counted as `other`.
 const NAMES_MAX: usize = 100;
+const OTHER: &str = "other";
 
 /// Installs the recorder; the handle renders what a scrape reads.
 ///
@@ -42,98 +48,27 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         .set_buckets(&STATEMENT_BUCKETS)?
         .install_recorder()?;
     describe();
+    gauge!("longshore_design_cache_bytes").set(0.0);
+    for result in ["fetched", "not_modified", "failed"] {
+        counter!("longshore_design_fetches_total", "result" => result).increment(0);
+    }
+    for result in ["ok", "permanent", "transient"] {
+        let _known = histogram!("longshore_design_resolve_seconds", "result" => result);
+    }
+    let _known = histogram!("longshore_design_read_seconds");
+    counter!("longshore_log_lines_dropped_total").increment(0);
     gauge!("longshore_build_info", "version" => env!("CARGO_PKG_VERSION"),
         "schema_version" => longshore_queue::newest_version().to_string())
     .set(1.0);
     Ok(handle)
 }
 
-/// Every metric, its type and what it says; `METRICS.md` is held equal to this by a test.
-pub const METRICS: [(&str, &str, &str); 44] = [
-    ("longshore_build_info", "gauge", "1, with version and schema_version"),
-    ("longshore_build_data_pruned_total", "counter", "entries of build data removed by retention"),
-    ("longshore_claim_batch_size", "histogram", "tasks a claim brought"),
-    ("longshore_claim_seconds", "histogram", "time of a claim, by result: rows, empty, error"),
-    ("longshore_complete_batch_size", "histogram", "tasks settled by one statement"),
-    ("longshore_complete_seconds", "histogram", "time of a settling statement, by result: ok, error"),
-    ("longshore_db_dead_tuple_ratio", "gauge", "dead rows of all rows, by table; leader only"),
-    ("longshore_db_errors_total", "counter", "database errors, by op and SQLSTATE class"),
-    (
-        "longshore_db_oldest_xmin_age_seconds",
-        "gauge",
-        "age of the oldest transaction that keeps vacuum from dead rows; leader only",
-    ),
-    ("longshore_db_table_bytes", "gauge", "bytes on disk with indexes and wide values, by table; leader only"),
-    ("longshore_design_cache_bytes", "gauge", "bytes of designs kept in memory"),
-    (
-        "longshore_design_fetches_total",
-        "counter",
-        "designs asked for over HTTP, by result: fetched, not_modified, failed",
-    ),
-    (
-        "longshore_design_read_seconds",
-        "histogram",
-        "time to read and compile a design, once for all attempts that share it",
-    ),
-    (
-        "longshore_design_resolve_seconds",
-        "histogram",
-        "time an attempt waited for its design, by result: ok, permanent, transient",
-    ),
-    ("longshore_heartbeat_age_seconds", "gauge", "time since the last heartbeat that went through"),
-    ("longshore_heartbeat_failures_total", "counter", "heartbeats that did not"),
-    ("longshore_leader", "gauge", "1 on the active instance, 0 elsewhere"),
-    ("longshore_leader_changes_total", "counter", "times this process took or lost the lead"),
-    ("longshore_listener_connected", "gauge", "1 while notifications can arrive"),
-    ("longshore_listener_reconnects_total", "counter", "times the listener had to connect again"),
-    (
-        "longshore_log_lines_dropped_total",
-        "counter",
-        "log lines dropped: standard error was not read as fast as they came",
-    ),
-    (
-        "longshore_maintenance_last_success_timestamp_seconds",
-        "gauge",
-        "leader's upkeep, by task: when it last went well",
-    ),
-    ("longshore_maintenance_seconds", "histogram", "leader's upkeep, by task"),
-    ("longshore_messages_recorded_total", "counter", "result messages recorded"),
-    ("longshore_notify_to_claim_seconds", "histogram", "from hearing of an INSERT to a claim that brought something"),
-    (
-        "longshore_otlp_spans_dropped_total",
-        "counter",
-        "spans not exported, by reason: queue_full, failed (refused, or the collector was away)",
-    ),
-    ("longshore_otlp_spans_exported_total", "counter", "spans that the collector took"),
-    ("longshore_queue_oldest_ready_age_seconds", "gauge", "age of the oldest due task; leader only"),
-    (
-        "longshore_queue_tasks",
-        "gauge",
-        "tasks by queue and state: ready, scheduled, running; bounded count; leader only",
-    ),
-    (QUEUE_WAIT, "histogram", "from due to claimed, by the database's clock"),
-    (SCHEDULE_LAG, "histogram", "from a tick's time to its task, by the database's clock"),
-    ("longshore_schedule_ticks_total", "counter", "ticks of schedules decided, by outcome: fired, skipped, missed"),
-    ("longshore_shutdown_tasks_total", "counter", "tasks at shutdown, by result: drained, released"),
-    (ATTEMPTS, "histogram", "attempts a task had when it ended"),
-    (EXECUTION, "histogram", "time an executor took, by queue and action"),
-    ("longshore_tasks_claimed_total", "counter", "tasks claimed"),
-    ("longshore_tasks_deduplicated_total", "counter", "claimed tasks that ended as duplicates"),
-    (FINISHED, "counter", "attempts by queue, action and outcome"),
-    ("longshore_tasks_pruned_total", "counter", "ended tasks removed by retention"),
-    ("longshore_tasks_rescued_total", "counter", "tasks taken back from dead workers"),
-    ("longshore_tasks_running", "gauge", "executors running in this process"),
-    ("longshore_wakeups_total", "counter", "why a claim was tried: notify, poll, capacity"),
-    ("longshore_worker_slots", "gauge", "how many may run in this process"),
-    ("longshore_workers_alive", "gauge", "workers that reported within their lease; leader only"),
-];
-
 fn describe() {
-    for (name, kind, text) in METRICS {
+    for Metric { name, kind, meaning, .. } in METRICS {
         match kind {
-            "counter" => metrics::describe_counter!(name, text),
-            "gauge" => metrics::describe_gauge!(name, text),
-            _ => metrics::describe_histogram!(name, text),
+            Kind::Counter => metrics::describe_counter!(*name, *meaning),
+            Kind::Gauge => metrics::describe_gauge!(*name, *meaning),
+            Kind::Histogram => metrics::describe_histogram!(*name, *meaning),
         }
     }
 }
@@ -149,15 +84,19 @@ pub(crate) struct LaneMetrics {
 }
 
 impl LaneMetrics {
-    pub(crate) fn new(queue: &str, concurrency: usize) -> Self {
+    pub(crate) fn new(cell: &Arc<str>, queue: &str) -> Self {
         let queue = queue.to_owned();
-        gauge!("longshore_worker_slots", "queue" => queue.clone()).set(concurrency as f64);
+        macro_rules! of_lane {
+            ($kind:ident, $name:expr) => {
+                $kind!($name, "cell" => Arc::clone(cell), "queue" => queue.clone())
+            };
+        }
         Self {
-            claimed: counter!("longshore_tasks_claimed_total", "queue" => queue.clone()),
-            deduplicated: counter!("longshore_tasks_deduplicated_total", "queue" => queue.clone()),
-            wait: histogram!(QUEUE_WAIT, "queue" => queue.clone()),
-            attempts: histogram!(ATTEMPTS, "queue" => queue.clone()),
-            running: gauge!("longshore_tasks_running", "queue" => queue),
+            claimed: of_lane!(counter, "longshore_tasks_claimed_total"),
+            deduplicated: of_lane!(counter, "longshore_tasks_deduplicated_total"),
+            wait: of_lane!(histogram, QUEUE_WAIT),
+            attempts: of_lane!(histogram, ATTEMPTS),
+            running: of_lane!(gauge, "longshore_tasks_running"),
         }
     }
 }
@@ -219,19 +158,45 @@ pub(crate) struct ActionMetrics {
 
 impl ActionMetrics {
     /// `index` counts the names given so far: from [`NAMES_MAX`] on they share a label.
-    pub(crate) fn new(queue: &str, action: &str, index: usize) -> Self {
-        let queue = queue.to_owned();
-        let action = if index < NAMES_MAX { action } else { "other" }.to_owned();
+    pub(crate) fn new(cell: &Arc<str>, queue: &str, action: &str, index: usize) -> Self {
+        let (cell, queue) = (Arc::clone(cell), queue.to_owned());
+        let action = if index < NAMES_MAX { action } else { OTHER }.to_owned();
         Self {
             finished: Finish::ALL.map(|(_, outcome)| {
-                counter!(FINISHED, "queue" => queue.clone(), "action" => action.clone(), "outcome" => outcome)
+                counter!(FINISHED, "cell" => cell.clone(), "queue" => queue.clone(), "action" => action.clone(),
+                    "outcome" => outcome)
             }),
-            execution: histogram!(EXECUTION, "queue" => queue, "action" => action),
+            execution: histogram!(EXECUTION, "cell" => cell, "queue" => queue, "action" => action),
         }
     }
 
     pub(crate) fn finished(&self, finish: Finish) {
         self.finished[finish as usize].increment(1);
+    }
+}
+
+/// Counters of what this process inserts into one cell, by queue and action. Names that its configuration does not have
+/// share a label.
+#[derive(Debug)]
+pub(crate) struct Enqueued(HashMap<(String, String), Counter>);
+
+impl Enqueued {
+    /// `names` are those that the configuration puts together.
+    pub(crate) fn new(cell: &Arc<str>, names: impl IntoIterator<Item = (String, String)>) -> Self {
+        let known = names.into_iter().take(NAMES_MAX);
+        let counters = known.chain([(OTHER.to_owned(), OTHER.to_owned())]).map(|(queue, action)| {
+            let counter = counter!("longshore_tasks_enqueued_total", "cell" => Arc::clone(cell),
+                "queue" => queue.clone(), "action" => action.clone());
+            ((queue, action), counter)
+        });
+        Self(counters.collect())
+    }
+
+    /// A task was inserted.
+    pub(crate) fn count(&self, queue: &str, action: &str) {
+        let known = self.0.get(&(queue.to_owned(), action.to_owned()));
+        let other = || self.0.get(&(OTHER.to_owned(), OTHER.to_owned()));
+        known.or_else(other).inspect(|counter| counter.increment(1));
     }
 }
 
@@ -245,21 +210,23 @@ pub(crate) struct StatementMetrics {
 }
 
 impl StatementMetrics {
-    pub(crate) fn claim() -> Self {
+    pub(crate) fn claim(cell: &Arc<str>) -> Self {
+        let seconds = |result: &'static str| histogram!("longshore_claim_seconds", "cell" => Arc::clone(cell), "result" => result);
         Self {
-            rows: histogram!("longshore_claim_seconds", "result" => "rows"),
-            empty: histogram!("longshore_claim_seconds", "result" => "empty"),
-            error: histogram!("longshore_claim_seconds", "result" => "error"),
-            batch: histogram!("longshore_claim_batch_size"),
+            rows: seconds("rows"),
+            empty: seconds("empty"),
+            error: seconds("error"),
+            batch: histogram!("longshore_claim_batch_size", "cell" => Arc::clone(cell)),
         }
     }
 
-    pub(crate) fn complete() -> Self {
+    pub(crate) fn complete(cell: &Arc<str>) -> Self {
+        let seconds = |result: &'static str| histogram!("longshore_complete_seconds", "cell" => Arc::clone(cell), "result" => result);
         Self {
-            rows: histogram!("longshore_complete_seconds", "result" => "ok"),
-            empty: histogram!("longshore_complete_seconds", "result" => "ok"),
-            error: histogram!("longshore_complete_seconds", "result" => "error"),
-            batch: histogram!("longshore_complete_batch_size"),
+            rows: seconds("ok"),
+            empty: seconds("ok"),
+            error: seconds("error"),
+            batch: histogram!("longshore_complete_batch_size", "cell" => Arc::clone(cell)),
         }
     }
 
@@ -273,39 +240,39 @@ impl StatementMetrics {
     }
 }
 
+/// Tasks in hand at shutdown went this way.
+pub(crate) fn shutdown_tasks(cell: &Arc<str>, result: &'static str, tasks: usize) {
+    counter!("longshore_shutdown_tasks_total", "cell" => Arc::clone(cell), "result" => result).increment(tasks as u64);
+}
+
+/// Makes the ways known that tasks can go at shutdown.
+pub(crate) fn shutdown_tasks_are_known(cell: &Arc<str>) {
+    for result in ["drained", "released", "abandoned"] {
+        shutdown_tasks(cell, result, 0);
+    }
+}
+
+/// Classes of SQLSTATE that a database error is counted under; all else is `other`.
+const ERROR_CLASSES: [&str; 8] = ["08", "25", "40", "42", "53", "55", "57", "other"];
+
 /// Counts a database error under its SQLSTATE class; errors of the connection have none and count as `08`.
-pub(crate) fn database_error(op: &'static str, error: &Error) {
-    let class = error.sqlstate().map_or_else(|| "08".to_owned(), |state| state.chars().take(2).collect());
-    counter!("longshore_db_errors_total", "op" => op, "class" => class).increment(1);
+pub(crate) fn database_error(cell: &Arc<str>, op: &'static str, error: &Error) {
+    let state = error.sqlstate();
+    let state = state.as_deref().unwrap_or("08");
+    let class = ERROR_CLASSES.into_iter().find(|class| state.starts_with(class)).unwrap_or("other");
+    errors_of(cell, op, class).increment(1);
+}
+
+/// Makes the counters of a connection's errors known, so that the first error is an increase.
+pub(crate) fn no_database_errors_yet(cell: &Arc<str>, op: &'static str) {
+    for class in ERROR_CLASSES {
+        errors_of(cell, op, class).increment(0);
+    }
+}
+
+fn errors_of(cell: &Arc<str>, op: &'static str, class: &'static str) -> Counter {
+    counter!("longshore_db_errors_total", "cell" => Arc::clone(cell), "op" => op, "class" => class)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::METRICS;
-
-    #[test]
-    fn the_page_of_metrics_has_each_metric_once_with_its_type_and_meaning() {
-        let page = include_str!("../METRICS.md");
-        let said: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
-        let meant: Vec<String> =
-            METRICS.iter().map(|(name, kind, text)| format!("| `{name}` | {kind} | {text} |")).collect();
-        assert_eq!(said.join("\n"), meant.join("\n"), "left: METRICS.md, right: METRICS");
-    }
-
-    #[test]
-    fn every_metric_that_the_code_counts_is_described() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
-        let mut seen = 0;
-        for entry in std::fs::read_dir(folder).expect("the sources are there") {
-            let path = entry.expect("the sources are there").path();
-            let Ok(text) = std::fs::read_to_string(&path) else { continue };
-            for name in text.split('"').filter(|part| part.starts_with("longshore_") && part.len() > 12) {
-                if name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') && name != "longshore_worker" {
-                    seen += 1;
-                    assert!(METRICS.iter().any(|(known, ..)| *known == name), "{name} in {}", path.display());
-                }
-            }
-        }
-        assert!(seen >= METRICS.len(), "only {seen} names found");
-    }
-}
+mod tests;

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use longshore_queue::{heartbeat, leave, register};
 use metrics::{counter, gauge};
+use tracing::Instrument;
 
 use crate::fleet::{Fleet, Phase};
-use crate::link::{Link, step};
+use crate::link::step;
 
 /// Starts the thread; it ends with the worker.
 ///
@@ -17,14 +18,17 @@ use crate::link::{Link, step};
 pub(crate) fn start(fleet: &Arc<Fleet>) -> std::io::Result<std::thread::JoinHandle<()>> {
     let fleet = Arc::clone(fleet);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || runtime.block_on(beat(&fleet)))
+    std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || {
+        let span = fleet.span();
+        runtime.block_on(beat(&fleet).instrument(span));
+    })
 }
 
 async fn beat(fleet: &Fleet) {
     // a link that is half open is replaced while the lease still runs
-    let mut link = Link::new(&fleet.connect, "heartbeat").answering_within(fleet.lease / 3);
-    let age = gauge!("longshore_heartbeat_age_seconds");
-    let failures = counter!("longshore_heartbeat_failures_total");
+    let mut link = fleet.link("heartbeat").answering_within(fleet.lease / 3);
+    let age = gauge!("longshore_heartbeat_age_seconds", "cell" => fleet.cell.clone());
+    let failures = counter!("longshore_heartbeat_failures_total", "cell" => fleet.cell.clone());
     let mut stuck = false;
     while fleet.phase() < Phase::Ended {
         age.set(fleet.vital.beat_age().as_secs_f64());

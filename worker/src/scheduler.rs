@@ -1,7 +1,8 @@
 //! What only one worker of the fleet does: the active instance fires schedules, rescues, prunes and counts. Every write proves the lead
 //! to the database, so a leader that was paused past its lease changes nothing when it wakes.
 
-use std::collections::HashMap;
+mod gauges;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,11 +10,12 @@ use longshore_queue::{
     Leadership, Result, Retention, UpkeepAction, abdicate, analyze_tables, changes, depths, fleet as count_fleet, lead,
     oldest_snapshot, prune_build_data, rescue, rescue_trees, table_health, upkeep_step,
 };
-use metrics::{Counter, Gauge, counter, gauge, histogram};
+use metrics::{gauge, histogram};
 use uuid::Uuid;
 
 use crate::fleet::{Fleet, Phase};
 use crate::link::{Link, step};
+use crate::scheduler::gauges::Gauges;
 use crate::ticker::Ticker;
 
 /// How often dead workers are looked for: a killed worker's tasks run again within its lease plus this.
@@ -49,9 +51,6 @@ const ANALYZE_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// How often build data is looked through for what has expired.
 const BUILD_DATA_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-/// States in which tasks are counted.
-const STATES: [&str; 3] = ["ready", "scheduled", "running"];
-
 /// The active instance, or a candidate for it.
 pub(crate) struct Scheduler {
     fleet: Arc<Fleet>,
@@ -76,32 +75,12 @@ pub(crate) struct Scheduler {
     gauges: Gauges,
 }
 
-struct Gauges {
-    leader: Gauge,
-    changes: Counter,
-    alive: Gauge,
-    oldest_xmin_age: Gauge,
-    /// Bytes and ratio of dead rows of each table that was ever weighed.
-    tables: HashMap<String, [Gauge; 2]>,
-}
-
-impl Gauges {
-    fn of_table(&mut self, name: &str) -> &[Gauge; 2] {
-        self.tables.entry(name.to_owned()).or_insert_with_key(|name| {
-            [
-                gauge!("longshore_db_table_bytes", "table" => name.clone()),
-                gauge!("longshore_db_dead_tuple_ratio", "table" => name.clone()),
-            ]
-        })
-    }
-}
-
 impl Scheduler {
     pub(crate) fn new(fleet: &Arc<Fleet>, retention: Retention, build_data: Option<Duration>) -> Self {
         let now = Instant::now();
         Self {
             fleet: Arc::clone(fleet),
-            link: Link::new(&fleet.connect, "schedule"),
+            link: fleet.link("schedule"),
             leads: None,
             leads_until: now,
             lead_due: now,
@@ -115,16 +94,10 @@ impl Scheduler {
             retention,
             pruned: 0,
             // as long as the longest that a task is kept
-            ticker: Ticker::new(retention.success.max(retention.other)),
+            ticker: Ticker::new(fleet, retention.success.max(retention.other)),
             build_data_due: now + UPKEEP_INTERVAL,
             build_data_retention: build_data,
-            gauges: Gauges {
-                leader: gauge!("longshore_leader"),
-                changes: counter!("longshore_leader_changes_total"),
-                alive: gauge!("longshore_workers_alive"),
-                oldest_xmin_age: gauge!("longshore_db_oldest_xmin_age_seconds"),
-                tables: HashMap::new(),
-            },
+            gauges: Gauges::new(fleet),
         }
     }
 
@@ -200,7 +173,7 @@ impl Scheduler {
             self.analyze_due = Instant::now() + ANALYZE_INTERVAL;
             let began = Instant::now();
             if step!(self.link, db => analyze_tables(db, leadership))? {
-                maintained("analyze", began);
+                self.maintained("analyze", began);
             }
         }
         Ok(())
@@ -218,8 +191,8 @@ impl Scheduler {
                 break;
             }
         }
-        counter!("longshore_build_data_pruned_total").increment(u64::try_from(deleted).unwrap_or(0));
-        maintained("prune_build_data", began);
+        self.gauges.build_data_pruned.increment(u64::try_from(deleted).unwrap_or(0));
+        self.maintained("prune_build_data", began);
         Ok(())
     }
 
@@ -254,17 +227,7 @@ impl Scheduler {
         self.leads = None;
         self.gauges.leader.set(0.0);
         self.gauges.changes.increment(1);
-        self.gauges.alive.set(f64::NAN);
-        self.gauges.oldest_xmin_age.set(f64::NAN);
-        for gauge in self.gauges.tables.values().flatten() {
-            gauge.set(f64::NAN);
-        }
-        for lane in &self.fleet.lanes {
-            for state in STATES {
-                gauge!("longshore_queue_tasks", "queue" => lane.queue.clone(), "state" => state).set(f64::NAN);
-            }
-            gauge!("longshore_queue_oldest_ready_age_seconds", "queue" => lane.queue.clone()).set(f64::NAN);
-        }
+        self.gauges.say_nothing();
     }
 
     async fn rescue(&mut self, leadership: Leadership) -> Result<()> {
@@ -287,17 +250,16 @@ impl Scheduler {
             }
             for task in rescued {
                 self.fleet.journal.rescued(&task);
-                let reason = if task.status == "queued" { "worker_dead" } else { "attempts_used_up" };
-                counter!("longshore_tasks_rescued_total", "queue" => task.queue, "reason" => reason).increment(1);
+                self.gauges.rescued(&task.queue, task.status == "queued");
             }
             for lane in &self.fleet.lanes {
-                lane.inserted.notify_one();
+                lane.rescued.notify_one();
             }
         }
         if began >= self.rescue_trees_due {
             self.rescue_trees_due = began + RESCUE_TREES_INTERVAL;
         }
-        maintained("rescue", began);
+        self.maintained("rescue", began);
         Ok(())
     }
 
@@ -305,14 +267,14 @@ impl Scheduler {
     async fn upkeep(&mut self, leadership: Leadership) -> Result<Duration> {
         let began = Instant::now();
         let step = step!(self.link, db => upkeep_step(db, leadership, self.retention))?;
-        maintained("prune", began);
+        self.maintained("prune", began);
         if step.action.goes_on() {
             tracing::debug!(partition = step.partition, action = ?step.action, tasks = step.tasks, "upkeep");
         }
         match step.action {
             UpkeepAction::Thin | UpkeepAction::Drop => {
                 let pruned = u64::try_from(step.tasks).unwrap_or(0);
-                counter!("longshore_tasks_pruned_total").increment(pruned);
+                self.gauges.pruned.increment(pruned);
                 self.pruned += pruned;
             }
             UpkeepAction::NotActive => self.lead_due = Instant::now(),
@@ -333,11 +295,7 @@ impl Scheduler {
         let alive = step!(self.link, db => count_fleet(db))?.alive;
         self.gauges.alive.set(alive as f64);
         for depth in step!(self.link, db => depths(db, &queues, COUNT_MAX))? {
-            let queue = depth.queue;
-            for (state, count) in STATES.into_iter().zip([depth.ready, depth.scheduled, depth.running]) {
-                gauge!("longshore_queue_tasks", "queue" => queue.clone(), "state" => state).set(count as f64);
-            }
-            gauge!("longshore_queue_oldest_ready_age_seconds", "queue" => queue).set(depth.oldest_ready_age_seconds);
+            self.gauges.depth(&depth);
         }
         Ok(())
     }
@@ -353,11 +311,14 @@ impl Scheduler {
         }
         Ok(())
     }
-}
 
-/// Takes note of upkeep that went well.
-fn maintained(task: &'static str, began: Instant) {
-    histogram!("longshore_maintenance_seconds", "task" => task).record(began.elapsed().as_secs_f64());
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    gauge!("longshore_maintenance_last_success_timestamp_seconds", "task" => task).set(now.as_secs_f64());
+    /// Takes note of upkeep that went well.
+    fn maintained(&self, task: &'static str, began: Instant) {
+        let cell = &self.fleet.cell;
+        histogram!("longshore_maintenance_seconds", "cell" => cell.clone(), "task" => task)
+            .record(began.elapsed().as_secs_f64());
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        gauge!("longshore_maintenance_last_success_timestamp_seconds", "cell" => cell.clone(), "task" => task)
+            .set(now.as_secs_f64());
+    }
 }

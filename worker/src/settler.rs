@@ -71,15 +71,15 @@ impl Settler {
         Self {
             fleet: Arc::clone(fleet),
             inbox,
-            link: Link::new(&fleet.connect.clone().waiting_for_locks(LOCK_WAIT), "settle"),
+            link: Link::new(&fleet.connect.clone().waiting_for_locks(LOCK_WAIT), &fleet.cell, "settle"),
             pending: Vec::new(),
             said: HashSet::new(),
             numbered: Vec::new(),
             held_back: Vec::new(),
             locked: None,
             asked: false,
-            metrics: StatementMetrics::complete(),
-            recorded: counter!("longshore_messages_recorded_total"),
+            metrics: StatementMetrics::complete(&fleet.cell),
+            recorded: counter!("longshore_messages_recorded_total", "cell" => fleet.cell.clone()),
         }
     }
 

@@ -1,13 +1,15 @@
 //! Fires the schedules whose time has come, for the active instance. The database's clock says what time it is.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use longshore_queue::{
-    DueSchedule, Error, Leadership, Missed, Plan, Result, due_schedules, prune_ticks, refuse_schedule, tick,
+    DueSchedule, Error, Leadership, Missed, Plan, Result, Tick, due_schedules, prune_ticks, refuse_schedule, tick,
 };
-use metrics::{counter, histogram};
+use metrics::{Counter, Histogram, counter, histogram};
 
+use crate::fleet::Fleet;
 use crate::link::{Link, step};
 use crate::timing::Timing;
 
@@ -36,6 +38,10 @@ const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
 /// What the active instance knows of schedules: when to look again. All else is in the database.
 #[derive(Debug)]
 pub(crate) struct Ticker {
+    fleet: Arc<Fleet>,
+    lag: Histogram,
+    /// By outcome.
+    ticks: [(&'static str, Counter); 3],
     looked: Option<Instant>,
     look_due: Instant,
     prune_due: Instant,
@@ -44,9 +50,20 @@ pub(crate) struct Ticker {
 
 impl Ticker {
     /// Ticks are kept for `retention`.
-    pub(crate) fn new(retention: Duration) -> Self {
-        let now = Instant::now();
-        Self { looked: None, look_due: now, prune_due: now + PRUNE_INTERVAL, retention }
+    pub(crate) fn new(fleet: &Arc<Fleet>, retention: Duration) -> Self {
+        let (now, cell) = (Instant::now(), &fleet.cell);
+        let ticks = ["fired", "skipped", "missed"].map(|outcome| {
+            (outcome, counter!("longshore_schedule_ticks_total", "cell" => cell.clone(), "outcome" => outcome))
+        });
+        Self {
+            fleet: Arc::clone(fleet),
+            lag: histogram!("longshore_schedule_lag_seconds", "cell" => cell.clone()),
+            ticks,
+            looked: None,
+            look_due: now,
+            prune_due: now + PRUNE_INTERVAL,
+            retention,
+        }
     }
 
     /// When to come back.
@@ -74,7 +91,7 @@ impl Ticker {
                         break;
                     }
                     _ => {
-                        fire(link, leadership, schedule).await?;
+                        self.fire(link, leadership, schedule).await?;
                         // when it is due again is in its row
                         self.look_due = seen + TURN_PAUSE;
                     }
@@ -87,31 +104,38 @@ impl Ticker {
         }
         Ok(())
     }
-}
 
-/// Decides what has come of one schedule. One that cannot fire is told so in its row, and the others go on.
-async fn fire(link: &mut Link, leadership: Leadership, schedule: &DueSchedule) -> Result<()> {
-    let name = &schedule.name;
-    let (error, retry) = match Timing::of(schedule).and_then(|timing| plan(&timing, schedule)) {
-        Ok(plan) => match step!(*link, db => tick(db, leadership, schedule, &plan)) {
-            Ok(ticks) => {
-                for tick in ticks {
-                    tracing::debug!(schedule = name, fire_at = %tick.fire_at, outcome = tick.outcome, "tick");
-                    counter!("longshore_schedule_ticks_total", "outcome" => tick.outcome).increment(1);
-                    if let Some(lag) = tick.lag_seconds {
-                        histogram!("longshore_schedule_lag_seconds").record(lag.max(0.0));
+    /// Decides what has come of one schedule. One that cannot fire is told so in its row, and the others go on.
+    async fn fire(&self, link: &mut Link, leadership: Leadership, schedule: &DueSchedule) -> Result<()> {
+        let name = &schedule.name;
+        let (error, retry) = match Timing::of(schedule).and_then(|timing| plan(&timing, schedule)) {
+            Ok(plan) => match step!(*link, db => tick(db, leadership, schedule, &plan)) {
+                Ok(ticks) => {
+                    for tick in ticks {
+                        tracing::debug!(schedule = name, fire_at = %tick.fire_at, outcome = tick.outcome, "tick");
+                        self.count(schedule, &tick);
                     }
+                    return Ok(());
                 }
-                return Ok(());
-            }
-            Err(error) if is_refused(&error) => (format!("the task is refused: {error}"), REFUSED_RETRY),
-            Err(error) => return Err(error),
-        },
-        Err(unreadable) => (unreadable, UNREADABLE_RETRY),
-    };
-    tracing::warn!(schedule = name, error, "a schedule does not fire");
-    step!(*link, db => refuse_schedule(db, leadership, schedule, &error, retry))?;
-    Ok(())
+                Err(error) if is_refused(&error) => (format!("the task is refused: {error}"), REFUSED_RETRY),
+                Err(error) => return Err(error),
+            },
+            Err(unreadable) => (unreadable, UNREADABLE_RETRY),
+        };
+        tracing::warn!(schedule = name, error, "a schedule does not fire");
+        step!(*link, db => refuse_schedule(db, leadership, schedule, &error, retry))?;
+        Ok(())
+    }
+
+    fn count(&self, schedule: &DueSchedule, tick: &Tick) {
+        self.ticks.iter().filter(|(outcome, _)| *outcome == tick.outcome).for_each(|(_, ticks)| ticks.increment(1));
+        if let Some(lag) = tick.lag_seconds {
+            self.lag.record(lag.max(0.0));
+        }
+        if tick.task_id.is_some() {
+            self.fleet.enqueued.count(&schedule.queue, &schedule.action);
+        }
+    }
 }
 
 /// True for an error that this schedule's row is to blame for, and not the connection.

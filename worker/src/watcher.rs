@@ -65,7 +65,7 @@ impl Watcher {
     pub(crate) fn new(fleet: &Arc<Fleet>, executors: Handle) -> Self {
         Self {
             fleet: Arc::clone(fleet),
-            link: Link::new(&fleet.connect, "watch"),
+            link: fleet.link("watch"),
             asked: None,
             declined: None,
             pause: PAUSE.0,
@@ -85,9 +85,7 @@ impl Watcher {
                 () = tokio::time::sleep(LOOK) => false,
                 () = self.fleet.reached(Phase::Ended) => false,
             };
-            for lane in &self.fleet.lanes {
-                lane.show();
-            }
+            self.show();
             self.watch_threads();
             let wakes = self.fleet.wakes.swap(0, Ordering::Relaxed);
             let rate = wakes as f64 / measured.elapsed().as_secs_f64();
@@ -95,6 +93,16 @@ impl Watcher {
             self.turn(told, rate as u64).await.ok();
         }
         self.link.close().await;
+    }
+
+    /// Shows how many executors run.
+    fn show(&self) {
+        let attempts = self.fleet.attempts();
+        for lane in &self.fleet.lanes {
+            let running = attempts.values().filter(|one| one.is_running() && Arc::ptr_eq(&one.lane, lane)).count();
+            lane.metrics.running.set(running as f64);
+            lane.slots.show();
+        }
     }
 
     /// Notices that executors block all their threads: what has not begun goes back, and nothing is claimed meanwhile.
@@ -152,9 +160,9 @@ impl Watcher {
         for attempt in attempts {
             attempt.give_up_if_blocked(&self.fleet.settled);
             // one that waits for a thread is another matter
-            let waits_for_a_slot = attempt.age() >= WAITED_MAX && attempt.lane.slots.available_permits() == 0;
+            let waits_for_a_slot = attempt.age() >= WAITED_MAX && attempt.lane.is_full();
             if waits_for_a_slot && attempt.release_if_waiting(&self.fleet.settled) {
-                attempt.lane.is_slow(WAITED_MAX);
+                attempt.lane.slots.are_slow(WAITED_MAX);
             }
         }
         Ok(())

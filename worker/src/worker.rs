@@ -1,33 +1,30 @@
 //! The life of a worker: built from a configuration, runs until it is told to end, drains with a deadline.
 
-use std::collections::{BTreeMap, HashMap};
+mod build;
+
+use std::collections::HashMap;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use longshore_queue::{Connect, Error, Retention, check_schema, register};
-use metrics::counter;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use longshore_queue::{Connect, Error};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
-use uuid::Uuid;
 
-use crate::action::{Action, WantedDesign};
-use crate::claimer::Claimer;
+use crate::cell::Cell;
 use crate::config::{Config, ConfigError, Connection};
-use crate::design::Resolver;
-use crate::design::readings::Readings;
-use crate::executors;
-use crate::fleet::{Fleet, Identity, Phase};
-use crate::journal::Journal;
-use crate::lane::Lane;
-use crate::metrics::ActionMetrics;
-use crate::scheduler::Scheduler;
-use crate::settler::Settler;
-use crate::trace::{Exporter, Sample, Tracer};
-use crate::watcher::Watcher;
-use crate::{Executor, Stop, health, listener, pulse};
+use crate::fleet::{Fleet, Phase};
+use crate::metrics::shutdown_tasks;
+use crate::{Executor, Stop, health};
+
+/// A cell whose database refuses the worker is tried again after so long: somebody may migrate it.
+const REFUSED_PAUSE: Duration = Duration::from_secs(5);
 
 /// A worker about to run.
 pub struct Worker {
@@ -172,9 +169,11 @@ impl Worker {
         shutdown: &Shutdown,
         signals: impl Future<Output = std::io::Result<()>>,
     ) -> Result<Ended, StartError> {
-        let url = self.config.require_database_url()?.expose().to_owned();
-        let pooled = self.config.connection == Connection::TransactionPooler;
-        let connect = Connect::new(&url, &self.config.schema, pooled)?;
+        let mut cells = Vec::new();
+        for (name, url) in self.config.databases()? {
+            let pooled = self.config.connection == Connection::TransactionPooler;
+            cells.push((Arc::from(name), Connect::new(url.expose(), &self.config.schema, pooled)?));
+        }
         // executors have threads of their own: one that blocks must not keep the loops from turning
         let executors = Builder::new_multi_thread()
             .worker_threads(self.config.worker.executor_threads)
@@ -186,7 +185,7 @@ impl Worker {
         let handle = executors.handle().clone();
         let ended = local.block_on(&control, async {
             tokio::select! {
-                ended = self.live(connect, handle, shutdown) => ended,
+                ended = self.live(cells, handle, shutdown) => ended,
                 Err(error) = signals => Err(StartError::Threads(error)),
             }
         });
@@ -195,10 +194,15 @@ impl Worker {
         ended
     }
 
-    async fn live(mut self, connect: Connect, executors: Handle, shutdown: &Shutdown) -> Result<Ended, StartError> {
-        let worker_id = Uuid::new_v4();
-        let (exporter, journal) = self.journal(worker_id)?;
-        let (fleet, inbox, actions) = self.build(connect, worker_id, journal)?;
+    async fn live(
+        mut self,
+        cells: Vec<(Arc<str>, Connect)>,
+        executors: Handle,
+        shutdown: &Shutdown,
+    ) -> Result<Ended, StartError> {
+        let (exporter, tracer) = self.tracer()?.unzip();
+        let cells = self.build(cells, &executors, tracer.as_ref())?;
+        let fleets: Vec<Arc<Fleet>> = cells.iter().map(Cell::fleet).collect();
         let listen = self.config.http.listen;
         let http = match self.listener.take() {
             Some(bound) => health::take(bound),
@@ -206,39 +210,20 @@ impl Worker {
         };
         let http = http.map_err(|source| StartError::Listen { listen, source })?;
         let address = http.local_addr()?;
-        tokio::select! {
-            ready = wait_for_database(&fleet) => ready?,
-            () = shutdown.requested(1) => return Ok(Ended::Drained),
-        }
-        tracing::info!(
-            worker = fleet.name, worker_id = %fleet.worker_id, schema = fleet.connect.schema(),
-            metrics = %format_args!("http://{address}/metrics"), "working"
-        );
-        let heartbeat = pulse::start(&fleet)?;
         let mut loops = JoinSet::new();
-        for (number, actions) in actions.into_iter().enumerate() {
-            loops.spawn_local(Claimer::new(&fleet, number, actions, executors.clone()).run());
-        }
-        let retention = Retention { success: self.config.retention.success, other: self.config.retention.other };
-        loops.spawn_local(Settler::new(&fleet, inbox).run());
-        loops.spawn_local(Watcher::new(&fleet, executors.clone()).run());
-        loops.spawn_local(Scheduler::new(&fleet, retention, self.config.retention.build_data).run());
-        loops.spawn_local(health::serve(Arc::clone(&fleet), http, self.metrics));
-        if fleet.notify {
-            loops.spawn_local(listener::run(Arc::clone(&fleet)));
-        }
+        loops.spawn_local(health::serve(fleets.clone(), http, self.metrics));
+        let mut heartbeats = Vec::new();
         let ended = tokio::select! {
-            ended = drain(&fleet, shutdown, self.config.worker.shutdown_deadline) => ended,
-            // a loop that ends before the worker has panicked: nothing is sure any more
-            Some(Err(panic)) = loops.join_next() => {
-                tracing::error!(%panic, "a loop of the worker ended");
-                Ended::Abandoned
-            }
+            ended = drain(&fleets, shutdown, self.config.worker.shutdown_deadline) => ended,
+            ended = inhabit(cells, address, &mut loops, &mut heartbeats) => ended?,
         };
-        fleet.enter(Phase::Ended);
+        for fleet in &fleets {
+            fleet.enter(Phase::Ended);
+        }
         let goodbye = async {
             while loops.join_next().await.is_some() {}
-            tokio::task::spawn_blocking(move || heartbeat.join()).await.ok();
+            let join = move || heartbeats.into_iter().for_each(|heartbeat| drop(heartbeat.join()));
+            tokio::task::spawn_blocking(join).await.ok();
         };
         if tokio::time::timeout(Duration::from_secs(5), goodbye).await.is_err() {
             tracing::warn!("the database did not hear that this worker left");
@@ -249,155 +234,95 @@ impl Worker {
         tracing::info!(?ended, "ended");
         Ok(ended)
     }
-
-    /// What tells of tasks, and the thread that exports spans where the configuration says where to.
-    fn journal(&self, worker_id: Uuid) -> Result<(Option<Exporter>, Journal), ConfigError> {
-        let name = &self.config.worker.name;
-        let Some(settings) = &self.config.otlp else { return Ok((None, Journal::new(name.clone(), None))) };
-        let (exporter, outlet) = Exporter::start(settings, &self.config.source, worker_id, name)?;
-        let tracer = Tracer::new(Sample::share(settings.sample), outlet);
-        Ok((Some(exporter), Journal::new(name.clone(), Some(tracer))))
-    }
-
-    /// What resolves designs, where an action wants them: nobody else needs the files that its configuration names.
-    fn resolver(&self) -> Result<Option<Arc<Resolver>>, ConfigError> {
-        let wanted = self.config.actions.values().any(|action| action.design.is_some());
-        Ok(if wanted { Some(Arc::new(Resolver::new(&self.config.design)?)) } else { None })
-    }
-
-    /// Makes the lanes, and per lane the actions that are claimed from it.
-    #[allow(clippy::type_complexity, reason = "named by its one use")]
-    fn build(
-        &self,
-        connect: Connect,
-        worker_id: Uuid,
-        journal: Journal,
-    ) -> Result<(Arc<Fleet>, crate::fleet::Inbox, Vec<HashMap<String, Arc<Action>>>), StartError> {
-        let readings = Arc::new(Readings::default());
-        let mut made: BTreeMap<&str, Arc<dyn Executor>> = BTreeMap::new();
-        for (name, action) in &self.config.actions {
-            let executor = match executors::from_config(name, &action.executor, &readings)? {
-                Some(executor) => executor,
-                None => Arc::clone(self.executors.get(name).ok_or_else(|| {
-                    ConfigError::new(
-                        &self.config.source,
-                        format!("actions.{name}.executor = \"rust\", and this program registers no executor for it"),
-                    )
-                })?),
-            };
-            made.insert(name, executor);
-        }
-        let resolver = self.resolver()?;
-        let mut lanes = Vec::new();
-        let mut actions = Vec::new();
-        for (queue, settings) in &self.config.queues {
-            let mut of_lane = HashMap::new();
-            for (index, (name, action)) in self.config.actions.iter().enumerate() {
-                if action.queues.contains(queue) {
-                    let action = Action {
-                        name: name.clone(),
-                        executor: Arc::clone(&made[name.as_str()]),
-                        timeout: action.timeout,
-                        backoff: action.retry,
-                        design: resolver.as_ref().zip(action.design).map(|(resolver, wanted)| WantedDesign {
-                            resolver: Arc::clone(resolver),
-                            readings: Arc::clone(&readings),
-                            form: wanted.form,
-                            applies_filter: wanted.applies_filter,
-                            json_max_bytes: self.config.design.max_bytes,
-                            timeout: wanted.timeout,
-                        }),
-                        metrics: ActionMetrics::new(queue, name, index),
-                    };
-                    of_lane.insert(name.clone(), Arc::new(action));
-                }
-            }
-            let names = of_lane.keys().cloned().collect();
-            let lane = Lane::new(queue.clone(), names, settings.concurrency, settings.poll, settings.prefetch);
-            lanes.push(Arc::new(lane));
-            actions.push(of_lane);
-        }
-        let identity = Identity {
-            connect,
-            worker_id,
-            name: self.config.worker.name.clone(),
-            lease: self.config.worker.lease,
-            heartbeat: self.config.worker.heartbeat,
-            notify: self.config.notify,
-        };
-        let (fleet, inbox) = Fleet::new(identity, lanes, journal);
-        Ok((fleet, inbox, actions))
-    }
 }
 
-/// Enters the worker, however long the database is away; what waiting does not mend is an error.
-async fn wait_for_database(fleet: &Fleet) -> Result<(), Error> {
-    let mut said = false;
+/// Enters every cell and runs its loops. A cell that is away, or refuses, keeps no other waiting. Ends when the worker
+/// cannot live on: all cells refuse it, or a loop has panicked.
+async fn inhabit(
+    cells: Vec<Cell>,
+    metrics: SocketAddr,
+    loops: &mut JoinSet<()>,
+    heartbeats: &mut Vec<JoinHandle<()>>,
+) -> Result<Ended, StartError> {
+    let mut outside: HashMap<Arc<str>, bool> = cells.iter().map(|cell| (cell.name(), false)).collect();
+    let mut entering: FuturesUnordered<_> = cells.into_iter().map(|cell| cell.enter(Duration::ZERO)).collect();
     loop {
-        let entered = async {
-            let mut session = fleet.connect.session("longshore start").await?;
-            check_schema(&mut session).await?;
-            let mut step = session.step().await?;
-            register(step.db(), fleet.worker_id, &fleet.name, fleet.lease).await?;
-            step.done().await?;
-            session.close().await;
-            Ok(())
-        };
-        match longshore_queue::within(longshore_queue::ANSWER_TIMEOUT, entered).await {
-            Ok(()) => {
-                fleet.vital.beat();
-                return Ok(());
-            }
-            Err(error) if !error.is_passing() => return Err(error),
-            Err(error) => {
-                if !said {
-                    tracing::warn!(%error, "waiting for the database");
+        tokio::select! {
+            Some((cell, entered)) = entering.next(), if !entering.is_empty() => match entered {
+                Ok(()) => {
+                    outside.remove(&cell.name());
+                    heartbeats.push(cell.start(metrics, loops)?);
                 }
-                said = true;
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
+                Err(error) => {
+                    let refused = outside.insert(cell.name(), true) == Some(true);
+                    // what waiting does not mend is for people to mend: they see that a worker with nothing to do ends
+                    if heartbeats.is_empty() && outside.values().all(|refused| *refused) {
+                        return Err(error.into());
+                    }
+                    if !refused {
+                        cell.fleet().span().in_scope(|| tracing::error!(%error, "the cell refuses this worker"));
+                    }
+                    entering.push(cell.enter(REFUSED_PAUSE));
+                }
+            },
+            // a loop that ends before the worker has panicked: nothing is sure any more
+            Some(ended) = loops.join_next(), if !loops.is_empty() => if let Err(panic) = ended {
+                tracing::error!(%panic, "a loop of the worker ended");
+                return Ok(Ended::Abandoned);
+            },
+            else => std::future::pending().await,
         }
     }
 }
 
 /// Waits for the request to end, then for what runs; gives back what is left at the deadline.
-async fn drain(fleet: &Fleet, shutdown: &Shutdown, deadline: Duration) -> Ended {
+async fn drain(fleets: &[Arc<Fleet>], shutdown: &Shutdown, deadline: Duration) -> Ended {
     shutdown.requested(1).await;
-    tracing::info!(running = fleet.attempts().len(), deadline = ?deadline, "draining");
-    fleet.enter(Phase::Draining);
-    let began = fleet.attempts().len() as u64;
-    for lane in &fleet.lanes {
-        // what has not begun goes back
-        lane.slots.close();
+    let began: Vec<usize> = fleets.iter().map(|fleet| fleet.attempts().len()).collect();
+    tracing::info!(running = began.iter().sum::<usize>(), ?deadline, "draining");
+    for fleet in fleets {
+        fleet.enter(Phase::Draining);
+        for lane in &fleet.lanes {
+            // what has not begun goes back
+            lane.slots.close();
+        }
     }
     tokio::select! {
-        () = settled(fleet) => {
-            counter!("longshore_shutdown_tasks_total", "result" => "drained").increment(began);
+        () = settled(fleets) => {
+            fleets.iter().zip(began).for_each(|(fleet, began)| shutdown_tasks(&fleet.cell, "drained", began));
             return Ended::Drained;
         }
         () = tokio::time::sleep(deadline) => {}
         () = shutdown.requested(2) => {}
     }
-    fleet.enter(Phase::Releasing);
-    let left: Vec<_> = fleet.attempts().values().cloned().collect();
-    tracing::warn!(tasks = left.len(), "giving back what still runs");
-    counter!("longshore_shutdown_tasks_total", "result" => "released").increment(left.len() as u64);
-    for attempt in &left {
-        attempt.context.stop(Stop::Shutdown);
+    let mut grace = Duration::ZERO;
+    for fleet in fleets {
+        fleet.enter(Phase::Releasing);
+        let left: Vec<_> = fleet.attempts().values().cloned().collect();
+        if !left.is_empty() {
+            fleet.span().in_scope(|| tracing::warn!(tasks = left.len(), "giving back what still runs"));
+        }
+        shutdown_tasks(&fleet.cell, "released", left.len());
+        for attempt in &left {
+            attempt.context.stop(Stop::Shutdown);
+            grace = grace.max(attempt.grace());
+        }
     }
-    let grace = left.iter().map(|attempt| attempt.grace()).max().unwrap_or_default();
-    match tokio::time::timeout(grace + Duration::from_secs(2), settled(fleet)).await {
+    match tokio::time::timeout(grace + Duration::from_secs(2), settled(fleets)).await {
         Ok(()) => Ended::Released,
-        Err(_) => Ended::Abandoned,
+        Err(_) => {
+            fleets.iter().for_each(|fleet| shutdown_tasks(&fleet.cell, "abandoned", fleet.attempts().len()));
+            Ended::Abandoned
+        }
     }
 }
 
 /// Waits until nothing is claimed any more and everything is written.
-async fn settled(fleet: &Fleet) {
+async fn settled(fleets: &[Arc<Fleet>]) {
     let mut quiet = Instant::now();
     // a claim under way when the drain began has begun its tasks within a statement's time, or is given back later
     loop {
-        if !fleet.attempts().is_empty() || !fleet.claims().is_empty() {
+        if fleets.iter().any(|fleet| !fleet.attempts().is_empty() || !fleet.claims().is_empty()) {
             quiet = Instant::now();
         } else if quiet.elapsed() > Duration::from_millis(50) {
             return;

@@ -4,6 +4,8 @@
 -- Reads all rows of schedules: there is no index on what a tick changes. No locks.
 SELECT
     name,
+    queue,
+    action,
     revision,
     cron,
     time_zone,

@@ -6,6 +6,7 @@ mod support;
 
 mod attempts;
 mod build_data;
+mod cells;
 mod contract;
 mod demand;
 mod designs;

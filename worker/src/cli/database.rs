@@ -1,13 +1,15 @@
-//! Which database a command means: DATABASE_URL, else the configuration's.
+//! Which database a command means: that of the environment, else of the configuration; with several cells, `--cell`.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use longshore_queue::{Connect, Session, check_schema};
-use longshore_worker::config::{Config, ConfigError, Connection};
+use longshore_worker::config::{Cells, Config, ConfigError, Connection};
 
-// No doc comment: it would replace that of the command. With DATABASE_URL no configuration is needed.
+use super::exit::BadInput;
+
+// No doc comment: it would replace that of the command. With the environment's databases no configuration is needed.
 #[derive(Debug, Args)]
 pub(super) struct Database {
     /// The configuration; else LONGSHORE_CONFIG, else ./longshore.toml
@@ -16,34 +18,66 @@ pub(super) struct Database {
     /// The schema of the tables; else the configuration's, else public
     #[arg(long, value_parser = schema, global = true)]
     schema: Option<String>,
+    /// The cell, where several are configured
+    #[arg(long, value_name = "NAME", global = true)]
+    cell: Option<String>,
 }
 
 impl Database {
-    /// How to reach it; nothing is opened.
+    /// How to reach each cell, or the one that is named, by name; at least one. Nothing is opened.
     ///
     /// # Errors
-    /// None is named, or not well.
-    pub(super) fn connect(&self) -> Result<Connect, ConfigError> {
-        let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
-        let url = variable("DATABASE_URL");
-        let has_file =
-            self.config.is_some() || variable("LONGSHORE_CONFIG").is_some() || Path::new("longshore.toml").exists();
-        let (source, url, schema, pooled) = match url {
-            Some(url) if !has_file => ("DATABASE_URL".to_owned(), url, None, false),
-            None if !has_file => {
+    /// None is named, or not well; there is no such cell.
+    pub(super) fn cells(&self) -> anyhow::Result<Vec<(String, Connect)>> {
+        let (source, urls, schema, pooled) = if self.has_file() {
+            let config = Config::load(self.config.as_deref())?;
+            let (urls, pooled) = (config.databases()?, config.connection == Connection::TransactionPooler);
+            (config.source, urls, Some(config.schema), pooled)
+        } else {
+            let (source, cells) = ("the environment".to_owned(), Cells::from_environment()?);
+            if cells.is_empty() {
                 let remedy = "set DATABASE_URL=postgres://…, or name a configuration with --config FILE";
-                return Err(ConfigError::new("DATABASE_URL", format!("no database is named: {remedy}")));
+                return Err(ConfigError::new("DATABASE_URL", format!("no database is named: {remedy}")).into());
             }
-            _ => {
-                let config = Config::load(self.config.as_deref())?;
-                let url = config.require_database_url()?.expose().to_owned();
-                (config.source, url, Some(config.schema), config.connection == Connection::TransactionPooler)
-            }
+            let urls = cells.urls(&source)?;
+            (source, urls, None, false)
         };
         let schema = self.schema.clone().or(schema).unwrap_or_else(|| "public".to_owned());
-        // the error may show a part of the URL, which may hold a password
-        Connect::new(&url, &schema, pooled)
-            .map_err(|_| ConfigError::new(&source, "the database's address must be a URL like postgres://…"))
+        let mut cells = Vec::new();
+        for (name, url) in urls {
+            // the error may show a part of the URL, which may hold a password
+            let connect = Connect::new(url.expose(), &schema, pooled)
+                .map_err(|_| ConfigError::new(&source, "the database's address must be a URL like postgres://…"))?;
+            cells.push((name, connect));
+        }
+        if let Some(wanted) = &self.cell {
+            let known = names(&cells);
+            cells.retain(|(name, _)| name == wanted);
+            if cells.is_empty() {
+                return Err(BadInput(format!("there is no cell {wanted:?}: choose from {known}")).into());
+            }
+        }
+        Ok(cells)
+    }
+
+    fn has_file(&self) -> bool {
+        let named = self.config.is_some() || env::var_os("LONGSHORE_CONFIG").is_some_and(|value| !value.is_empty());
+        named || Path::new("longshore.toml").exists()
+    }
+
+    /// How to reach the one cell that is meant; nothing is opened.
+    ///
+    /// # Errors
+    /// As [`Database::cells`]; there are several, and none is named.
+    pub(super) fn connect(&self) -> anyhow::Result<Connect> {
+        let mut cells = self.cells()?;
+        match cells.pop() {
+            Some((_, connect)) if cells.is_empty() => Ok(connect),
+            last => {
+                cells.extend(last);
+                Err(BadInput(format!("there are several cells: name one with --cell, of {}", names(&cells))).into())
+            }
+        }
     }
 
     /// A session with it, for a command that needs the schema as it is now.
@@ -55,6 +89,10 @@ impl Database {
         check_schema(&mut session).await?;
         Ok(session)
     }
+}
+
+fn names(cells: &[(String, Connect)]) -> String {
+    cells.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// The rule of the configuration's key of this name.

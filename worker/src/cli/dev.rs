@@ -11,7 +11,7 @@ use anyhow::Context;
 use clap::Args;
 use longshore_postgres::{Options, Server};
 use longshore_queue::{Connect, create_database, example_insert, migrate};
-use longshore_worker::config::{Config, ConfigError, Connection};
+use longshore_worker::config::{Cells, Config, ConfigError, Connection};
 use longshore_worker::{Secret, Shutdown, Worker, log, metrics};
 use sqlx::postgres::PgConnectOptions;
 
@@ -23,7 +23,7 @@ pub(super) const DATABASE: &str = "longshore";
 /// The configuration where none is named.
 const EXAMPLE: &str = include_str!("dev.toml");
 
-/// Runs a worker, and where DATABASE_URL is not set a private Postgres for it, until Ctrl-C.
+/// Runs a worker, and where no database is named a private Postgres for it, until Ctrl-C.
 ///
 /// The data stays from one start to the next. Where another `longshore dev` runs, this one joins it.
 #[derive(Debug, Args)]
@@ -47,33 +47,34 @@ impl Dev {
         let mut config = self.config()?;
         let _log = log::start(config.log)?;
         let listener = bind(self.listen, config.http.listen)?;
-        let server = match &config.database_url {
-            Some(_) => None,
-            None => Some(self.server()?),
-        };
+        let server = if config.cells.is_empty() { Some(self.server()?) } else { None };
         // from here on Ctrl-C ends the worker, and then the server
         let shutdown = on_signals()?;
         if let Some(server) = &server {
             block_on(async { Ok(create_database(&server.url("postgres"), DATABASE).await?) })?;
-            config.database_url = Some(Secret::new(server.url(DATABASE)));
+            config.cells = Cells::one(Secret::new(server.url(DATABASE)));
         }
-        let url = config.require_database_url()?.expose().to_owned();
-        let connect = Connect::new(&url, &config.schema, config.connection == Connection::TransactionPooler)?;
-        block_on(async { Ok(migrate(&connect).await?) })?;
-        let psql = server.as_ref().map_or_else(|| psql_line(&url), |server| Ok(server.psql_line(DATABASE)))?;
+        let databases = config.databases()?;
+        for (_, url) in &databases {
+            let pooled = config.connection == Connection::TransactionPooler;
+            let connect = Connect::new(url.expose(), &config.schema, pooled)?;
+            block_on(async { Ok(migrate(&connect).await?) })?;
+        }
+        let (_, first) = &databases[0];
+        let psql =
+            server.as_ref().map_or_else(|| psql_line(first.expose()), |server| Ok(server.psql_line(DATABASE)))?;
         introduce(&config, server.as_ref(), &psql, listener.local_addr()?);
         let ended = Worker::new(config).metrics(metrics::install()?).listener(listener).run_until(&shutdown)?;
         Ok(ExitCode::from(ended.exit_code()))
     }
 
-    /// The configuration that is named, else the example; with DATABASE_URL where it is set.
+    /// The configuration that is named, else the example; with the databases of the environment.
     fn config(&self) -> Result<Config, ConfigError> {
         if let Some(path) = &self.config {
             return Config::load(Some(path));
         }
         let mut config = Config::parse(EXAMPLE, "dev.toml")?;
-        let url = std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty());
-        config.database_url = url.map(Secret::new);
+        config.cells = Cells::from_environment()?;
         Ok(config)
     }
 

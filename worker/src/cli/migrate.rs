@@ -4,15 +4,16 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args;
-use longshore_queue::{grant_roles, migrate, newest_version, pending_sql, roles_sql};
+use longshore_queue::{Connect, grant_roles, migrate, newest_version, pending_sql, roles_sql};
 
-use super::block_on;
 use super::database::Database;
 use super::exit::Exit;
+use super::{block_on, exit_of, told};
 
 /// Applies what the database's schema lacks; any number of programs may do so at once.
 ///
-/// The database is DATABASE_URL, else the configuration's database_url; with DATABASE_URL no configuration is needed.
+/// The database is DATABASE_URL, else the configuration's database_url; with DATABASE_URL no configuration is needed. Of
+/// several cells all are migrated, one after the other, or the one that --cell names; exits 1 when one of them failed.
 #[derive(Debug, Args)]
 pub(crate) struct Migrate {
     /// Print the SQL that is pending, and nothing else: for psql
@@ -27,26 +28,54 @@ pub(crate) struct Migrate {
 
 impl Migrate {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let connect = self.database.connect()?;
-        if self.dry_run {
-            let mut script = block_on(async { Ok(pending_sql(&connect).await?) })?;
-            if self.grant {
-                script.push_str(&roles_sql(connect.schema()));
+        let cells = self.database.cells()?;
+        let several = cells.len() > 1;
+        let mut failed = None;
+        for (name, connect) in &cells {
+            let done = match self.dry_run {
+                true => self.print(connect, several.then_some(name)),
+                false => self.apply(connect, &if several { format!("cell {name}, ") } else { String::new() }),
+            };
+            // a cell that is away does not keep the others from being migrated
+            if let Err(error) = done {
+                if several {
+                    eprintln!("longshore: cell {name}: {}", told(&error));
+                }
+                failed = failed.or(Some(error));
             }
-            io::stdout().write_all(script.as_bytes())?;
-            return Ok(Exit::Done.into());
         }
-        let applied = block_on(async { Ok(migrate(&connect).await?) })?;
+        match failed {
+            Some(error) if several => Ok(exit_of(&error).into()),
+            Some(error) => Err(error),
+            None => Ok(Exit::Done.into()),
+        }
+    }
+
+    /// Prints what is pending.
+    fn print(&self, connect: &Connect, cell: Option<&String>) -> anyhow::Result<()> {
+        let mut script = block_on(async { Ok(pending_sql(connect).await?) })?;
+        if self.grant {
+            script.push_str(&roles_sql(connect.schema()));
+        }
+        let mut out = io::stdout();
+        if let Some(cell) = cell {
+            writeln!(out, "-- cell {cell}")?;
+        }
+        Ok(out.write_all(script.as_bytes())?)
+    }
+
+    fn apply(&self, connect: &Connect, of_cell: &str) -> anyhow::Result<()> {
+        let (applied, schema) = (block_on(async { Ok(migrate(connect).await?) })?, connect.schema());
         for version in &applied {
-            println!("schema {}: applied migration {version}", connect.schema());
+            println!("{of_cell}schema {schema}: applied migration {version}");
         }
         if applied.is_empty() {
-            println!("schema {}: at version {}, nothing to apply", connect.schema(), newest_version());
+            println!("{of_cell}schema {schema}: at version {}, nothing to apply", newest_version());
         }
         if self.grant {
-            block_on(async { Ok(grant_roles(&connect).await?) })?;
-            println!("schema {}: roles granted", connect.schema());
+            block_on(async { Ok(grant_roles(connect).await?) })?;
+            println!("{of_cell}schema {schema}: roles granted");
         }
-        Ok(Exit::Done.into())
+        Ok(())
     }
 }

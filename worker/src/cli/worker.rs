@@ -20,7 +20,7 @@ pub(crate) struct Worker {
 impl Worker {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = Config::load(self.config.as_deref())?;
-        config.require_database_url()?;
+        config.databases()?;
         let _log = log::start(config.log)?;
         let metrics = metrics::install()?;
         let ended = longshore_worker::Worker::new(config).metrics(metrics).run()?;

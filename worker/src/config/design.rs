@@ -1,7 +1,7 @@
 //! The section `[design]`: where the documents of tasks may come from, and as whom they are asked for.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use reqwest::header::HeaderValue;
 use toml::de::DeTable;
 
 use super::error::Report;
+use super::secret_source::SecretSource;
 use super::section::{Section, cut};
 use super::{ConfigError, DEFAULT_FILE, parse_with, read_file};
 use crate::design::resolve::address::{Allowed, Origin};
@@ -97,15 +98,6 @@ pub enum CredentialKind {
     },
 }
 
-/// Where a secret is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SecretSource {
-    /// In the configuration itself.
-    Here(Secret),
-    /// In a file that is read when the worker starts.
-    File(PathBuf),
-}
-
 /// What an action wants of the design that its task names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ActionDesign {
@@ -159,10 +151,10 @@ pub(super) fn design(root: &Section<'_>) -> Design {
     let section = root.section("design", "design");
     let types = section.texts("content_types").map(|types| types.iter().map(|one| one.to_ascii_lowercase()).collect());
     Design {
-        file_root: path(&section, "file_root"),
+        file_root: section.path("file_root"),
         allow: parsed(&section, "allow", "networks such as 10.0.0.0/8 or origins such as http://deckhand:9000"),
         content_types: types.unwrap_or_else(|| CONTENT_TYPES.map(str::to_owned).to_vec()),
-        ca_file: path(&section, "ca_file"),
+        ca_file: section.path("ca_file"),
         max_bytes: section.count("max_bytes").unwrap_or_default(),
         connect_timeout: section.duration("connect_timeout"),
         timeout: section.duration("timeout"),
@@ -277,7 +269,7 @@ fn secret(section: &Section<'_>, here: &str, file: &str) -> Option<SecretSource>
             section.refuse_all(format!("must have {here} or {file}"));
             None
         }
-        (None, Some(_)) => path(section, file).map(SecretSource::File),
+        (None, Some(_)) => section.path(file).map(SecretSource::File),
         (Some(_), None) => {
             let text = section.text(here)?;
             if HeaderValue::from_str(&text).is_err() {
@@ -287,16 +279,6 @@ fn secret(section: &Section<'_>, here: &str, file: &str) -> Option<SecretSource>
             Some(SecretSource::Here(Secret::new(text)))
         }
     }
-}
-
-/// An absolute path: the worker's own folder is nobody's business.
-pub(super) fn path(section: &Section<'_>, name: &str) -> Option<PathBuf> {
-    let text = section.text(name)?;
-    let path = Path::new(&text);
-    if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
-        section.refuse(name, format!("must be an absolute path without .., got \"{}\"", cut(&text)));
-    }
-    Some(path.to_owned())
 }
 
 /// The strings of a list, each read as what it stands for.

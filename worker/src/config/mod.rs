@@ -1,12 +1,14 @@
-//! The worker's configuration: one TOML file and three environment variables, checked before anything is opened.
+//! The worker's configuration: one TOML file and a few environment variables, checked before anything is opened.
 //!
 //! `CONFIG.md` lists every key, `longshore.example.toml` shows them.
 
+mod cells;
 mod design;
 mod error;
 mod keys;
 mod otlp;
 mod read;
+mod secret_source;
 mod section;
 #[cfg(test)]
 mod tests;
@@ -22,11 +24,13 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-pub use self::design::{ActionDesign, Credential, CredentialKind, Design, DesignForm, Keystone, SecretSource};
+pub use self::cells::{CELL_NAME, Cells, DEFAULT_CELL};
+pub use self::design::{ActionDesign, Credential, CredentialKind, Design, DesignForm, Keystone};
 pub use self::error::ConfigError;
 use self::error::Report;
-use self::keys::Kind;
 pub use self::otlp::Otlp;
+pub use self::secret_source::SecretSource;
+pub(crate) use self::secret_source::bytes_of;
 use self::section::Section;
 use crate::backoff::Backoff;
 use crate::secret::Secret;
@@ -42,8 +46,8 @@ const THREE_WAYS: &str = "name the file with --config FILE, or with LONGSHORE_CO
 pub struct Config {
     /// The file it came from, for errors about it.
     pub source: String,
-    /// Where the database is: `DATABASE_URL`, else `database_url` of the file, else `None`.
-    pub database_url: Option<Secret>,
+    /// Where the databases are: those of the environment win over those of the file.
+    pub cells: Cells,
     /// The schema of this installation: an identifier that needs no quotes.
     pub schema: String,
     /// What stands between the worker and the server.
@@ -195,27 +199,21 @@ pub struct Retention {
 
 impl Config {
     /// Reads the file at `path`, else at `LONGSHORE_CONFIG`, else `longshore.toml` in the working directory; then takes
-    /// `DATABASE_URL`. An empty variable counts as unset.
+    /// the databases of the environment. An empty variable counts as unset.
     ///
     /// # Errors
     /// A file that is missing, cannot be read or says something wrong, with all that is wrong.
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
-        Self::load_with(path, |name| std::env::var_os(name))
+        Self::load_with(path, std::env::vars_os().collect())
     }
 
-    fn load_with(path: Option<&Path>, variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
-        let variable = |name| variable(name).filter(|value| !value.is_empty());
-        let named = path.map(Path::to_owned).or_else(|| variable("LONGSHORE_CONFIG").map(PathBuf::from));
+    fn load_with(path: Option<&Path>, environment: Vec<(OsString, OsString)>) -> Result<Self, ConfigError> {
+        let variable = environment.iter().find(|(name, value)| name == "LONGSHORE_CONFIG" && !value.is_empty());
+        let named = path.map(Path::to_owned).or_else(|| variable.map(|(_, path)| PathBuf::from(path)));
         let path = named.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
         let name = path.display().to_string();
         let mut config = Self::parse(&read_file(&path, &name)?, &name)?;
-        if let Some(url) = variable("DATABASE_URL") {
-            let url = url.into_string().unwrap_or_default();
-            if let Some(wrong) = values::wrong_text(&Kind::PostgresUrl, &url) {
-                return Err(ConfigError::new("DATABASE_URL", format!("must be {wrong}")));
-            }
-            config.database_url = Some(Secret::new(url));
-        }
+        config.cells = config.cells.won_over_by(Cells::of(environment)?, &name)?;
         Ok(config)
     }
 
@@ -227,13 +225,12 @@ impl Config {
         parse_with(text, name, |root| read::config(name, root))
     }
 
-    /// Where the database is.
+    /// The databases by the names of their cells, at least one.
     ///
     /// # Errors
-    /// Neither the environment nor the file says so.
-    pub fn require_database_url(&self) -> Result<&Secret, ConfigError> {
-        let remedy = "no database is named: set DATABASE_URL=postgres://…, or database_url in this file";
-        self.database_url.as_ref().ok_or_else(|| ConfigError::new(&self.source, remedy))
+    /// Neither the environment nor the file names one, or one cannot be used.
+    pub fn databases(&self) -> Result<Vec<(String, Secret)>, ConfigError> {
+        self.cells.urls(&self.source)
     }
 
     /// The actions whose executors the program must have registered.

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::design::path;
 use super::read::headers;
 use super::section::Section;
 use crate::secret::Secret;
@@ -42,7 +41,7 @@ impl Otlp {
 pub(super) fn otlp(root: &Section<'_>) -> Option<Otlp> {
     root.entry("otlp")?;
     let section = root.section("otlp", "otlp");
-    let (headers, headers_file) = (headers(&section), path(&section, "headers_file"));
+    let (headers, headers_file) = (headers(&section), section.path("headers_file"));
     let (sample, timeout) = (section.number("sample"), section.duration("timeout"));
     let service_name = section.text("service_name").unwrap_or_default();
     let endpoint = Url::parse(&section.text("endpoint")?).ok()?;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reqwest::header::{HeaderName, HeaderValue};
 
+use super::cells::Cells;
 use super::keys::{KEYS, human};
 use super::section::{Section, quoted};
 use super::{
@@ -40,7 +41,7 @@ pub(super) fn config(source: &str, root: &Section<'_>) -> Config {
     let retention = root.section("retention", "retention");
     Config {
         source: source.to_owned(),
-        database_url: root.text("database_url").map(Secret::new),
+        cells: Cells::read(root),
         schema: root.text("schema").unwrap_or_default(),
         connection,
         notify: root.flag("notify"),

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -48,6 +49,16 @@ impl<'a> Section<'a> {
                 None
             }
         }
+    }
+
+    /// An absolute path: the worker's own folder is nobody's business.
+    pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
+        let text = self.text(name)?;
+        let path = Path::new(&text);
+        if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
+            self.refuse(name, format!("must be an absolute path without .., got \"{}\"", cut(&text)));
+        }
+        Some(path.to_owned())
     }
 
     /// An IP address and a port.

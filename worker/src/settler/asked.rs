@@ -12,6 +12,9 @@ use crate::attempt::Attempt;
 use crate::executor::{Ask, Wanted};
 use crate::link::step;
 
+/// The queue of a task that names none.
+const DEFAULT_QUEUE: &str = "default";
+
 /// After so long the messages and outcomes of other attempts come first again.
 const TURN: Duration = Duration::from_millis(50);
 
@@ -47,6 +50,10 @@ impl Settler {
                         if let Wanted::Subtasks(tasks) = &ask.wanted
                             && let Some(notice) = registered(tasks)
                         {
+                            for task in tasks {
+                                let queue = task.queue.as_deref().unwrap_or(DEFAULT_QUEUE);
+                                self.fleet.enqueued.count(queue, &task.action);
+                            }
                             attempt.context.message(notice);
                             self.said.insert(attempt.held().task_id);
                         }

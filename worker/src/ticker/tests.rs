@@ -10,6 +10,8 @@ fn at(text: &str) -> DateTime<Utc> {
 /// A schedule of every minute that has ticked to noon, at this time.
 fn minutely(now: &str, missed: Missed) -> DueSchedule {
     DueSchedule {
+        queue: "default".to_owned(),
+        action: "a".to_owned(),
         name: "minutely".to_owned(),
         revision: 0,
         cron: Some("* * * * *".to_owned()),

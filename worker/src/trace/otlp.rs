@@ -76,16 +76,11 @@ impl Exporter {
     ///
     /// # Errors
     /// Headers that cannot be read, or no HTTP client.
-    pub(crate) fn start(
-        settings: &Otlp,
-        source: &str,
-        worker_id: Uuid,
-        name: &str,
-    ) -> Result<(Self, Outlet), ConfigError> {
+    pub(crate) fn start(settings: &Otlp, source: &str, name: &str) -> Result<(Self, Outlet), ConfigError> {
         let refuse = |what: String| ConfigError::new(source, format!("otlp: {what}"));
         let (spans, waiting) = channel(WAITING_MAX);
         let (end, ended) = watch::channel(false);
-        let id = worker_id.to_string();
+        let id = Uuid::new_v4().to_string();
         let resource = [
             ("service.name", settings.service_name.as_str()),
             ("service.version", env!("CARGO_PKG_VERSION")),

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod builds;
+mod cells;
 mod demo;
 mod design;
 mod dev;

@@ -62,7 +62,7 @@ pub(crate) async fn a_leader_stopped_past_its_lease_changes_nothing_when_it_wake
     assert_eq!(others.iter().map(|other| other.said("is the active instance").len()).sum::<usize>(), 1);
     assert_eq!(leader.said("tasks of dead workers are given back").len(), 0);
     let (status, metrics) = leader.get("/metrics").await;
-    assert!(status == 200 && metrics.contains("longshore_leader 0"), "{metrics}");
+    assert!(status == 200 && metrics.contains("longshore_leader{cell=\"default\"} 0"), "{metrics}");
 }
 
 pub(crate) async fn a_leader_that_cannot_renew_its_lead_says_so_after_its_lease() {
@@ -71,11 +71,15 @@ pub(crate) async fn a_leader_that_cannot_renew_its_lead_says_so_after_its_lease(
     let leader = start(&rig, "leader");
     leader.says("is the active instance").await;
     let metrics = leader.get("/metrics").await.1;
-    assert!(metrics.contains("longshore_leader 1"), "{metrics}");
+    assert!(metrics.contains("longshore_leader{cell=\"default\"} 1"), "{metrics}");
     server.kill().unwrap();
     leader.says("could not be renewed within its lease").await;
     let metrics = leader.get("/metrics").await.1;
-    assert!(metrics.contains("longshore_leader 0") && metrics.contains("longshore_workers_alive NaN"), "{metrics}");
+    assert!(
+        metrics.contains("longshore_leader{cell=\"default\"} 0")
+            && metrics.contains("longshore_workers_alive{cell=\"default\"} NaN"),
+        "{metrics}"
+    );
     server.restart().unwrap();
     rig.database.until(&leads(1)).await;
 }

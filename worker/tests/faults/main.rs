@@ -12,6 +12,7 @@ mod support;
 mod audit;
 mod audit_trees;
 mod build_data;
+mod cells;
 mod chaos;
 mod collector;
 mod cuts;
@@ -66,6 +67,10 @@ fn main() -> ExitCode {
         killed: a_killed_workers_tasks_run_again_and_no_other_is_disturbed,
             a_worker_stopped_past_its_lease_is_refused_and_its_executor_told,
             a_worker_that_claims_again_what_it_lost_keeps_the_new_attempt_apart_from_the_old;
+        cells: a_killed_cell_stops_only_its_own_tasks_and_nothing_is_lost,
+            a_cell_full_of_long_tasks_keeps_no_other_waiting,
+            a_cell_that_is_away_or_lacks_the_schema_at_the_start_is_entered_later,
+            when_every_cell_refuses_the_worker_ends;
         cuts: claims_cut_at_every_point_lose_nothing, completions_cut_at_every_point_are_recorded_once,
             a_lost_claim_with_a_task_that_somebody_locks_is_given_back_whole,
             messages_cut_at_every_point_stay_gap_free, retries_cut_at_every_point_burn_no_further_attempt;

@@ -33,6 +33,8 @@ pub(crate) struct Setup {
     pub(crate) name: &'static str,
     /// Instead of the database's own URL.
     pub(crate) url: Option<String>,
+    /// Names and URLs of cells, instead of one database.
+    pub(crate) cells: Vec<(&'static str, String)>,
     /// The binary `longshore`, instead of the test's program with its executors in Rust.
     pub(crate) binary: bool,
     pub(crate) concurrency: u32,
@@ -49,6 +51,7 @@ impl Default for Setup {
         Self {
             name: "worker",
             url: None,
+            cells: Vec::new(),
             binary: false,
             concurrency: 16,
             top: String::new(),
@@ -106,7 +109,7 @@ impl Rig {
 
     /// The command of a worker.
     fn command(&self, setup: Setup) -> Command {
-        let Setup { name, url, binary, concurrency, top, worker, sections } = setup;
+        let Setup { name, url, cells, binary, concurrency, top, worker, sections } = setup;
         let mut toml = format!(
             "{top}\n[http]\nlisten = \"127.0.0.1:0\"\n[worker]\nname = \"{name}\"\n{worker}\n\
              [queues.default]\nconcurrency = {concurrency}\n[actions.noop]\nexecutor = \"noop\"\n"
@@ -127,8 +130,16 @@ impl Rig {
         } else {
             program::command(&self.path("tally"))
         };
+        let variables: Vec<(String, String)> = match cells.is_empty() {
+            true => vec![("DATABASE_URL".to_owned(), url.unwrap_or_else(|| self.database.url.clone()))],
+            false => cells
+                .iter()
+                .map(|(cell, url)| (format!("LONGSHORE_CELL_{}", cell.to_uppercase()), url.clone()))
+                .collect(),
+        };
         command
-            .env("DATABASE_URL", url.unwrap_or_else(|| self.database.url.clone()))
+            .env_remove("DATABASE_URL")
+            .envs(variables)
             .env("LONGSHORE_CONFIG", config)
             .env_remove("RUST_LOG")
             .env("NO_COLOR", "1")

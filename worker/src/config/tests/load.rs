@@ -3,13 +3,16 @@
 use super::*;
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/longshore.example.toml");
-const URL: &str = "postgres://u:hunter2@h/db";
+pub(super) const URL: &str = "postgres://u:hunter2@h/db";
+
+/// These environment variables and no others.
+pub(super) fn environment(variables: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+    variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect()
+}
 
 /// Loads with these environment variables only.
-fn load(path: Option<&str>, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
-    Config::load_with(path.map(Path::new), |name| {
-        variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| OsString::from(value))
-    })
+pub(super) fn load(path: Option<&str>, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    Config::load_with(path.map(Path::new), environment(variables))
 }
 
 #[test]
@@ -30,10 +33,10 @@ fn the_path_wins_over_the_variable_and_the_variable_over_the_working_directory()
 #[test]
 fn database_url_of_the_environment_wins() {
     let config = load(Some(EXAMPLE), &[("DATABASE_URL", URL)]).expect("a configuration");
-    assert_eq!(config.require_database_url().expect("a URL").expose(), URL);
+    assert_eq!(config.databases().expect("a URL")[0].1.expose(), URL);
     let file = temporary("wins", format!("database_url = 'postgres://file/db'{NOOP}").as_bytes());
     let url = |variables: &[(&str, &str)]| {
-        load(Some(&file), variables).expect("a configuration").database_url.expect("a URL").expose().to_owned()
+        load(Some(&file), variables).expect("a configuration").databases().expect("a URL")[0].1.expose().to_owned()
     };
     assert_eq!(url(&[("DATABASE_URL", URL)]), URL);
     assert_eq!(url(&[("DATABASE_URL", "")]), "postgres://file/db");
@@ -46,7 +49,7 @@ fn a_wrong_database_url_is_named_and_not_shown() {
     assert!(error.to_string().starts_with("DATABASE_URL: must be a URL such as postgres://user:password@host"));
     assert!(!error.to_string().contains("hunter2"));
     let config = load(Some(EXAMPLE), &[]).expect("a configuration");
-    let error = config.require_database_url().expect_err("no database");
+    let error = config.databases().expect_err("no database");
     let remedy = "no database is named: set DATABASE_URL=postgres://…, or database_url in this file";
     assert_eq!(error.to_string(), format!("{EXAMPLE}: {remedy}"));
 }
@@ -64,7 +67,7 @@ fn what_is_no_text_file_is_refused() {
 }
 
 /// A file of this process with these bytes.
-fn temporary(name: &str, bytes: &[u8]) -> String {
+pub(super) fn temporary(name: &str, bytes: &[u8]) -> String {
     let path = std::env::temp_dir().join(format!("longshore-config-{name}-{}.toml", std::process::id()));
     std::fs::write(&path, bytes).expect("the temporary folder takes files");
     path.display().to_string()

@@ -1,6 +1,7 @@
 //! What a file may say, and what is said about a wrong one.
 
 mod bounds;
+mod cells;
 mod design;
 mod keys;
 mod load;
@@ -40,7 +41,7 @@ fn the_least_file_has_every_default() {
     let (worker, name) = (config.worker.clone(), config.worker.name.clone());
     let expected = Config {
         source: "f".to_owned(),
-        database_url: None,
+        cells: Cells::default(),
         schema: "public".to_owned(),
         connection: Connection::Direct,
         notify: true,
@@ -106,13 +107,14 @@ fn the_example_is_a_configuration_and_so_is_each_default_in_it() {
         |line: &str| line.strip_prefix("# ").filter(|rest| is_key(rest) || rest.starts_with('[')).map(str::to_owned);
     let full: Vec<String> = text.lines().map(|line| taken(line).unwrap_or_else(|| line.to_owned())).collect();
     let full_text = full.join("\n");
-    let full = right(&full_text);
+    // it shows one database and a cell, which exclude each other
+    let full = right(&full_text.replacen("\ndatabase_url = ", "\n# ", 1));
     assert_eq!(full.rust_actions().collect::<Vec<_>>(), ["thumbnail"]);
     let missing = super::keys::KEYS.iter().filter(|key| !full_text.contains(&format!("\n{} = ", key.name)));
     assert_eq!(missing.map(|key| key.name).collect::<Vec<_>>(), [""; 0], "keys that the example does not show");
 
     let commented_out = Config {
-        database_url: None,
+        cells: Cells::default(),
         worker: Worker {
             executor_threads: full.worker.executor_threads,
             name: full.worker.name.clone(),
@@ -121,7 +123,7 @@ fn the_example_is_a_configuration_and_so_is_each_default_in_it() {
         actions: BTreeMap::new(),
         ..example.clone()
     };
-    assert_eq!(Config { database_url: None, actions: BTreeMap::new(), ..full.clone() }, commented_out);
+    assert_eq!(Config { cells: Cells::default(), actions: BTreeMap::new(), ..full.clone() }, commented_out);
     assert_eq!(full.actions["resize"].retry, example.actions["resize"].retry);
     assert_eq!(full.actions["notify"], example.actions["notify"]);
 }
@@ -168,7 +170,7 @@ fn no_secret_reaches_an_error_or_debug() {
         [actions.b]\nexecutor = 'command'\nargv = ['b']\nenv = { TOKEN = 'hunter2' }",
     );
     assert!(!format!("{taken:?} {taken:#?}").contains("hunter2"));
-    assert_eq!(taken.database_url.map(|url| url.expose().to_owned()), Some("postgres://u:hunter2@h/db".to_owned()));
+    assert_eq!(taken.databases().expect("a URL")[0].1.expose(), "postgres://u:hunter2@h/db");
     let ActionExecutor::Http(http) = &taken.actions["a"].executor else { panic!("an http executor") };
     assert_eq!(http.headers["authorization"].expose(), "Bearer hunter2");
 }

@@ -1,6 +1,5 @@
 //! A resolver from its configuration: what the configuration names is read here, once.
 
-use std::fs;
 use std::path::Path;
 
 use reqwest::Certificate;
@@ -11,11 +10,8 @@ use super::credential::{Credential, basic, bearer};
 use super::http::Pages;
 use super::keystone::{Keystone, User};
 use super::{Resolver, Shared};
-use crate::config::{ConfigError, CredentialKind, Design, SecretSource};
-use crate::{Secret, tls};
-
-/// A password or a token, with the line end that editors leave.
-const SECRET_MAX_BYTES: usize = 64 * 1024;
+use crate::config::{ConfigError, CredentialKind, Design, bytes_of};
+use crate::tls;
 
 /// The bundle of a whole system has a quarter of it.
 const CA_MAX_BYTES: usize = 1024 * 1024;
@@ -45,7 +41,7 @@ impl Resolver {
         let keystone = match &settings.keystone {
             None => None,
             Some(keystone) => {
-                let password = secret("design.keystone.password_file", &keystone.password)?;
+                let password = keystone.password.read("design.keystone.password_file")?;
                 let user = User {
                     username: &keystone.username,
                     password: &password,
@@ -74,43 +70,15 @@ impl Resolver {
 fn credential(name: &str, kind: &CredentialKind) -> Result<Credential, ConfigError> {
     let key = |key: &str| format!("design.credentials.{name}.{key}");
     let header = match kind {
-        CredentialKind::Basic { username, password } => basic(username, &secret(&key("password_file"), password)?),
-        CredentialKind::Bearer { token } => bearer(&secret(&key("token_file"), token)?),
+        CredentialKind::Basic { username, password } => basic(username, &password.read(&key("password_file"))?),
+        CredentialKind::Bearer { token } => bearer(&token.read(&key("token_file"))?),
     };
     header.ok_or_else(|| ConfigError::new(&key("token"), "must be one line of visible characters (it is not shown)"))
-}
-
-fn secret(key: &str, source: &SecretSource) -> Result<Secret, ConfigError> {
-    match source {
-        SecretSource::Here(secret) => Ok(secret.clone()),
-        SecretSource::File(path) => {
-            let text = String::from_utf8(bytes(key, path, SECRET_MAX_BYTES)?)
-                .map_err(|_| ConfigError::new(key, format!("{} must hold UTF-8 text", path.display())))?;
-            match text.trim_end_matches(['\r', '\n']) {
-                "" => Err(ConfigError::new(key, format!("{} is empty", path.display()))),
-                text => Ok(Secret::new(text)),
-            }
-        }
-    }
 }
 
 fn certificates(path: &Path) -> Result<Vec<Certificate>, ConfigError> {
     let wrong = || ConfigError::new("design.ca_file", format!("{} must hold certificates as PEM", path.display()));
     let certificates =
-        Certificate::from_pem_bundle(&bytes("design.ca_file", path, CA_MAX_BYTES)?).map_err(|_| wrong())?;
+        Certificate::from_pem_bundle(&bytes_of("design.ca_file", path, CA_MAX_BYTES)?).map_err(|_| wrong())?;
     if certificates.is_empty() { Err(wrong()) } else { Ok(certificates) }
-}
-
-fn bytes(key: &str, path: &Path, max_bytes: usize) -> Result<Vec<u8>, ConfigError> {
-    use std::io::Read;
-    let mut bytes = Vec::new();
-    // one byte more than is allowed, so that the bound itself refuses what was cut off
-    let read = fs::File::open(path).and_then(|file| file.take(max_bytes as u64 + 1).read_to_end(&mut bytes));
-    match read {
-        Err(error) => Err(ConfigError::new(key, format!("{} cannot be read: {error}", path.display()))),
-        Ok(length) if length > max_bytes => {
-            Err(ConfigError::new(key, format!("{} must be at most {max_bytes} bytes, got more", path.display())))
-        }
-        Ok(_) => Ok(bytes),
-    }
 }
