@@ -17,6 +17,8 @@ pub struct Change {
     pub parent_task_id: Option<Uuid>,
     /// The uppermost task of its tree; `None` for one without a parent.
     pub root_task_id: Option<Uuid>,
+    /// The claim under which it was settled; `None` where nobody held it since, or it waits for its subtasks.
+    pub claim_token: Option<Uuid>,
     /// Its queue.
     pub queue: String,
     /// What it does.

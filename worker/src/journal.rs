@@ -171,13 +171,17 @@ fn is_on() -> bool {
 
 /// What became of a task, and how well it ended if it has.
 fn event<'a>(one: &Verdict, change: Option<&'a Change>) -> (&'static str, Option<&'a str>) {
-    match change.map(|change| (&*change.status, &*change.result_status)) {
-        Some(("complete", result)) => return ("completed", Some(result)),
-        Some(("terminated", _)) => return ("terminated", None),
-        Some(("terminating", _)) => return ("terminating", None),
-        Some(("requested", _)) if one.finish != Finish::Suspended => return ("waiting", None),
-        Some(("queued", _)) if one.finish == Finish::Suspended => return ("resumed", None),
-        _ => {}
+    if let Some(change) = change {
+        match (&*change.status, one.finish) {
+            // it gave its claim up, to wait; what came of that since others tell
+            (_, Finish::Suspended | Finish::Retried) if !is_its_own(one, change) => return ("suspended", None),
+            (_, Finish::Terminated) if !is_its_own(one, change) => return ("terminating", None),
+            _ if !is_its_own(one, change) => return ("waiting", None),
+            ("complete", _) => return ("completed", Some(&*change.result_status)),
+            ("terminated", _) => return ("terminated", None),
+            ("queued", Finish::Suspended) => return ("resumed", None),
+            _ => {}
+        }
     }
     match one.finish {
         Finish::Success => ("completed", Some("success")),
@@ -190,4 +194,9 @@ fn event<'a>(one: &Verdict, change: Option<&'a Change>) -> (&'static str, Option
         Finish::Released => ("released", None),
         Finish::Lost => ("lost", None),
     }
+}
+
+/// Whether a task stands as the attempt left it.
+fn is_its_own(one: &Verdict, change: &Change) -> bool {
+    change.claim_token == Some(one.attempt.claim_token)
 }

@@ -18,6 +18,7 @@ SELECT
     changed.task_id,
     tasks.parent_task_id,
     tasks.root_task_id,
+    tasks.claim_token,
     tasks.queue::text AS queue,
     tasks.action::text AS action,
     tasks.status::text AS status,
