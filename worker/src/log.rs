@@ -31,11 +31,16 @@ pub fn start(format: LogFormat) -> Result<Log, ConfigError> {
     let lines = Lines::write_to(io::stderr());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines.clone());
     match format {
-        LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).try_init(),
+        LogFormat::Text => builder.with_ansi(is_coloured()).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).with_span_list(false).try_init(),
     }
     .map_err(|error| ConfigError::new("log", format!("cannot be started: {error}")))?;
     Ok(Log { lines })
+}
+
+/// People on a terminal see colours, unless they have asked for none.
+fn is_coloured() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// A log that has been started.

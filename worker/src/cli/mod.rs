@@ -3,15 +3,23 @@
 //! They end with the codes of [`exit`].
 
 mod builds;
+mod completions;
+mod config;
+mod confirm;
 mod database;
 mod demo;
 mod design;
 mod dev;
 mod exit;
 mod migrate;
+mod queues;
 mod schedules;
+mod table;
 mod tasks;
+mod top;
+mod values;
 mod worker;
+mod workers;
 
 use std::process::ExitCode;
 
@@ -21,6 +29,7 @@ use longshore_worker::config::{ConfigError, LogFormat};
 use longshore_worker::log::{self, Log};
 
 use exit::{BadInput, Exit};
+use table::table;
 
 #[derive(Debug, Parser)]
 #[command(name = "longshore", version, about = "A durable task queue and worker on Postgres")]
@@ -35,10 +44,15 @@ pub(crate) enum Command {
     Worker(worker::Worker),
     Dev(dev::Dev),
     Demo(demo::Demo),
+    Tasks(tasks::Tasks),
+    Queues(queues::Queues),
+    Workers(workers::Workers),
+    Top(top::Top),
+    Schedules(schedules::Schedules),
     Builds(builds::Builds),
     Design(design::Design),
-    Schedules(schedules::Schedules),
-    Tasks(tasks::Tasks),
+    Config(config::Config),
+    Completions(completions::Completions),
     #[command(hide = true)]
     DemoProgram(demo::Program),
 }
@@ -59,18 +73,25 @@ impl Command {
             Self::Worker(worker) => worker.run(),
             Self::Dev(dev) => dev.run(),
             Self::Demo(demo) => demo.run(),
+            Self::Tasks(tasks) => tasks.run(),
+            Self::Queues(queues) => queues.run(),
+            Self::Workers(workers) => workers.run(),
+            Self::Top(top) => top.run(),
+            Self::Schedules(schedules) => schedules.run(),
             Self::Builds(builds) => builds.run(),
             Self::Design(design) => design.run(),
-            Self::Schedules(schedules) => schedules.run(),
-            Self::Tasks(tasks) => tasks.run(),
+            Self::Config(config) => config.run(),
+            Self::Completions(completions) => completions.run(),
             Self::DemoProgram(program) => program.run(),
         }
     }
 }
 
-/// The error and its causes on one line; a cause that the text before it ends with is not told twice.
+/// The error and its causes on one line, with the remedy where one is known; a cause that the text before it ends with is
+/// not told twice.
 pub(crate) fn told(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).fold(String::new(), |mut told, cause| {
+    let remedy = error.downcast_ref().and_then(longshore_queue::Error::remedy);
+    let told = error.chain().map(ToString::to_string).fold(String::new(), |mut told, cause| {
         if !told.ends_with(&cause) {
             if !told.is_empty() {
                 told.push_str(": ");
@@ -78,7 +99,8 @@ pub(crate) fn told(error: &anyhow::Error) -> String {
             told.push_str(&cause);
         }
         told
-    })
+    });
+    remedy.map_or(told.clone(), |remedy| format!("{told}: {remedy}"))
 }
 
 /// How a command ends that ended with this error.
@@ -94,19 +116,6 @@ pub(crate) fn exit_of(error: &anyhow::Error) -> Exit {
     } else {
         Exit::Failed
     }
-}
-
-/// Rows in columns as wide as their widest entry; nothing but the head where there are none.
-fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
-    let mut lines = vec![head.map(str::to_owned)];
-    lines.extend(rows);
-    let widths: [usize; N] =
-        std::array::from_fn(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0));
-    let line = |line: &[String; N]| {
-        let padded: Vec<String> = line.iter().zip(widths).map(|(entry, width)| format!("{entry:width$}")).collect();
-        padded.join("  ").trim_end().to_owned() + "\n"
-    };
-    lines.iter().map(line).collect()
 }
 
 /// Runs one command's asynchronous part on this thread.

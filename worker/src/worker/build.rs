@@ -41,6 +41,7 @@ impl Worker {
         executors: &Handle,
         tracer: Option<&Arc<Tracer>>,
     ) -> Result<Vec<Cell>, StartError> {
+        self.config.check_start()?;
         let readings = Arc::new(Readings::default());
         let mut made: BTreeMap<&str, Arc<dyn Executor>> = BTreeMap::new();
         for (name, action) in &self.config.actions {
