@@ -12,6 +12,7 @@ use tracing::Span;
 use uuid::Uuid;
 
 use crate::attempt::{Attempt, Settled};
+use crate::journal::Journal;
 use crate::lane::Lane;
 use crate::link::Link;
 use crate::metrics::Enqueued;
@@ -43,6 +44,7 @@ pub(crate) struct Fleet {
     pub(crate) heartbeat: Duration,
     pub(crate) notify: bool,
     pub(crate) lanes: Vec<Arc<Lane>>,
+    pub(crate) journal: Journal,
     /// What this process inserts itself.
     pub(crate) enqueued: Enqueued,
     /// Attempts claimed and not yet settled, by task.
@@ -145,7 +147,7 @@ pub(crate) struct Inbox {
 }
 
 /// Who a worker is and how it reports.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Identity {
     pub(crate) cell: Arc<str>,
     pub(crate) has_siblings: bool,
@@ -157,7 +159,7 @@ pub(crate) struct Identity {
 }
 
 impl Fleet {
-    pub(crate) fn new(identity: Identity, lanes: Vec<Arc<Lane>>) -> (Arc<Self>, Inbox) {
+    pub(crate) fn new(identity: Identity, lanes: Vec<Arc<Lane>>, journal: Journal) -> (Arc<Self>, Inbox) {
         let (settled, settled_in) = unbounded_channel();
         let (said, said_in) = unbounded_channel();
         let fleet = Self {
@@ -178,6 +180,7 @@ impl Fleet {
             },
             cell: identity.cell,
             lanes,
+            journal,
             attempts: Mutex::default(),
             claims: Mutex::default(),
             unanswered: Mutex::default(),

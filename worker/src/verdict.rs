@@ -158,6 +158,45 @@ impl Verdict {
         outcome.below(task.root_task_id.unwrap_or(task.task_id))
     }
 
+    /// A short word for programs.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        match &self.write {
+            Write::Complete(completion) => completion.result.reason.as_deref(),
+            Write::Requeue(back) if self.finish != Finish::Released => back.reason.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// One line for people.
+    pub(crate) fn message(&self) -> Option<&str> {
+        match &self.write {
+            Write::Complete(completion) => completion.result.message.as_deref(),
+            Write::Requeue(back) => back.message.as_deref(),
+            Write::RetryFailed(again) => again.message.as_deref(),
+            Write::Suspend(_) => None,
+        }
+    }
+
+    /// After how long it is due again, if it is.
+    pub(crate) fn delay(&self) -> Option<Duration> {
+        match &self.write {
+            Write::Requeue(back) if self.finish != Finish::Terminated => Some(back.delay),
+            Write::Suspend(suspension) => suspension.timeout,
+            _ => None,
+        }
+    }
+
+    /// Whether the database decides what becomes of the task: it has subtasks, or may have.
+    pub(crate) fn has_subtasks(&self) -> bool {
+        let is_plain = matches!(&self.write, Write::Complete(completion) if completion.result.bubble.is_none());
+        self.attempt.context.task().has_subtasks || self.attempt.context.has_inserted() || self.was_left || !is_plain
+    }
+
+    /// Whether the task ends with it, unless it has subtasks.
+    pub(crate) fn ends(&self) -> bool {
+        matches!(self.write, Write::Complete(_)) || self.finish == Finish::Terminated
+    }
+
     fn error_count(&self) -> i32 {
         self.attempt.log().map_or(self.attempt.context.task().error_count, |log| log.error_count)
     }
