@@ -1,4 +1,4 @@
--- The six roles of an installation, each with the least that its work needs. Run it by psql as the owner of the tables
+-- The seven roles of an installation, each with the least that its work needs. Run it by psql as the owner of the tables
 -- (and one who may create roles, or finds them made), after every `longshore migrate`; again, it changes nothing.
 --
 --   longshore migrate --grant                          (does both)
@@ -10,6 +10,7 @@
 --   longshore_worker      runs `longshore worker`; owns nothing, so it can change no table
 --   longshore_reader      reads everything, changes nothing
 --   longshore_scheduler   writes, pauses and runs schedules, and sees their ticks: whatever it schedules is inserted
+--   longshore_operator    reads everything, pauses and resumes queues and actions, and tells workers to drain
 --   longshore_scaler      asks how many workers a queue needs, by two functions; reads nothing
 --   longshore_terminator  asks for the end of a task it knows the id of, and nothing else
 --
@@ -30,8 +31,8 @@ DECLARE
     role text;
 BEGIN
     FOREACH role IN ARRAY ARRAY[
-        'longshore_producer', 'longshore_worker', 'longshore_reader', 'longshore_scheduler', 'longshore_scaler',
-        'longshore_terminator'
+        'longshore_producer', 'longshore_worker', 'longshore_reader', 'longshore_scheduler', 'longshore_operator',
+        'longshore_scaler', 'longshore_terminator'
     ] LOOP
         -- not even tried where it is there: an owner who may create no roles has them made by somebody else
         IF to_regrole(role) IS NULL THEN
@@ -47,7 +48,7 @@ $roles$;
 
 REVOKE CREATE ON SCHEMA :"schema" FROM PUBLIC;
 GRANT USAGE ON SCHEMA :"schema"
-    TO longshore_producer, longshore_worker, longshore_reader, longshore_scheduler, longshore_scaler,
+    TO longshore_producer, longshore_worker, longshore_reader, longshore_scheduler, longshore_operator, longshore_scaler,
         longshore_terminator;
 
 GRANT
@@ -74,7 +75,10 @@ GRANT
     )
 ON tasks TO longshore_worker;
 GRANT SELECT, INSERT ON result_message, task_output TO longshore_worker;
-GRANT SELECT, INSERT, DELETE, UPDATE (heartbeat_at, beating_since, idle_until) ON workers TO longshore_worker;
+GRANT SELECT, INSERT, DELETE, UPDATE (heartbeat_at, beating_since, idle_until, draining_since) ON workers TO longshore_worker;
+GRANT SELECT, INSERT, UPDATE (running, free_slots, claimed_per_second, finished_per_second) ON worker_queues TO longshore_worker;
+-- the commands of an operator are run with a worker's credentials as well
+GRANT SELECT, INSERT, UPDATE, DELETE ON pauses TO longshore_worker;
 -- no statement changes a claim; FOR UPDATE asks for the right to change some column
 GRANT SELECT, INSERT, DELETE, UPDATE (task_ids) ON claims TO longshore_worker;
 GRANT SELECT, UPDATE (identity, epoch, lease_expires_at) ON active_instance TO longshore_worker;
@@ -108,6 +112,8 @@ GRANT
     )
 ON schedules TO longshore_scheduler;
 
+GRANT SELECT, INSERT, UPDATE, DELETE ON pauses TO longshore_operator;
+
 GRANT SELECT (task_id), UPDATE ("terminate") ON tasks TO longshore_terminator;
 
 -- What later migrations may bring, by name: the schema may hold tables and functions of other programs.
@@ -118,10 +124,10 @@ DECLARE
 BEGIN
     FOREACH name IN ARRAY ARRAY['tasks', 'result_message', 'task_output', 'workers', 'claims', 'active_instance',
         'longshore_migrations', 'task_partition', 'sealed_partition', 'sealed_change', 'schedules', 'schedule_ticks',
-        'build_data', 'notify_until', 'log_followers']
+        'build_data', 'notify_until', 'log_followers', 'pauses', 'worker_queues']
     LOOP
         IF to_regclass(quote_ident(name)) IS NOT NULL THEN
-            EXECUTE format('GRANT SELECT ON %I TO longshore_reader', name);
+            EXECUTE format('GRANT SELECT ON %I TO longshore_reader, longshore_operator', name);
         END IF;
     END LOOP;
     IF to_regclass('longshore_migrations') IS NOT NULL THEN
@@ -150,6 +156,12 @@ BEGIN
     END LOOP;
     FOR routine IN
         SELECT oid FROM pg_proc
+        WHERE pronamespace = quote_ident(current_schema())::regnamespace AND proname = 'drain_worker'
+    LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO longshore_operator, longshore_worker', routine);
+    END LOOP;
+    FOR routine IN
+        SELECT oid FROM pg_proc
         WHERE pronamespace = quote_ident(current_schema())::regnamespace AND proname IN ('queue_demand', 'queue_wait_seconds')
     LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO longshore_scaler, longshore_reader', routine);
@@ -159,7 +171,7 @@ BEGIN
         SELECT oid FROM pg_proc
         WHERE pronamespace = quote_ident(current_schema())::regnamespace AND proname = 'follow_log'
     LOOP
-        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO longshore_reader, longshore_worker', routine);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO longshore_reader, longshore_operator, longshore_worker', routine);
     END LOOP;
 END
 $grants$;

@@ -53,6 +53,8 @@ pub struct ClaimRequest<'a> {
 pub struct Claimed {
     /// The database's time at the claim.
     pub claimed_at: DateTime<Utc>,
+    /// Stands for what is paused of the queue; `None`: nothing is. Once it changes, what lies before the keys may be due.
+    pub paused: Option<i64>,
     /// The tasks, in the order of the queue: by priority, `run_at`, id.
     pub tasks: Vec<Task>,
 }
@@ -75,9 +77,10 @@ pub async fn claim(db: impl PgExecutor<'_>, request: &ClaimRequest<'_>) -> Resul
         .bind(request.keys.map(|key| key.task_id))
         .fetch_all(db)
         .await?;
-    let mut claimed = Claimed { claimed_at: DateTime::UNIX_EPOCH, tasks: Vec::with_capacity(rows.len()) };
+    let mut claimed = Claimed { claimed_at: DateTime::UNIX_EPOCH, paused: None, tasks: Vec::with_capacity(rows.len()) };
     for row in &rows {
         claimed.claimed_at = row.try_get_unchecked(0)?;
+        claimed.paused = row.try_get_unchecked(19)?;
         if let Some(task_id) = row.try_get_unchecked::<Option<Uuid>, _>(1)? {
             claimed.tasks.push(task(row, task_id, request.queue)?);
         }

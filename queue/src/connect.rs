@@ -1,20 +1,24 @@
 //! Connections that a worker's loops own: their settings, and what must hold before one is trusted.
 
-use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
-use sqlx::{ConnectOptions, Connection, Either, Execute, Executor, SqlStr};
+use sqlx::{Connection, Either, Execute, Executor, Row, SqlStr};
+use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::address::Address;
 use crate::{Error, Result};
 
-/// How to reach the database.
+/// How to reach the database. Clones share which of its hosts is in use.
 #[derive(Clone)]
 pub struct Connect {
-    options: PgConnectOptions,
+    address: Arc<Address>,
+    /// The host that was last found to be the one that is wanted, by its number.
+    host: Arc<watch::Sender<usize>>,
     schema: String,
     pooled: bool,
     lock_timeout: Duration,
@@ -57,13 +61,14 @@ const SESSION: [(&str, &str); 14] = [
 
 impl Connect {
     /// To the database of this URL, with the tables in `schema`. `pooled` says that a pooler in transaction mode stands
-    /// before it.
+    /// before it. Of several hosts the first is used that is what `target_session_attrs` asks for.
     ///
     /// # Errors
-    /// When the URL cannot be read; it is not shown.
+    /// [`Error::Address`]; what may be secret is not shown.
     pub fn new(url: &str, schema: &str, pooled: bool) -> Result<Self> {
-        let options = PgConnectOptions::from_str(url)?.disable_statement_logging();
-        Ok(Self { options, schema: schema.to_owned(), pooled, lock_timeout: LOCK_TIMEOUT })
+        let address = Arc::new(Address::parse(url)?);
+        let host = Arc::new(watch::Sender::new(0));
+        Ok(Self { address, host, schema: schema.to_owned(), pooled, lock_timeout: LOCK_TIMEOUT })
     }
 
     /// The same, with sessions that wait for a lock no longer than this.
@@ -82,54 +87,94 @@ impl Connect {
         self.pooled
     }
 
-    /// Opens a session; `name` is what `pg_stat_activity` shows.
+    /// Opens a session; `name` is what `pg_stat_activity` shows. The host in use is tried first, then the others in the
+    /// URL's order; all within [`ANSWER_TIMEOUT`].
     ///
     /// # Errors
-    /// [`Error::Pooler`] when the session is not this program's own although it should be.
+    /// [`Error::Pooler`] when the session is not this program's own although it should be; of several hosts
+    /// [`Error::NoHost`], or at once what a host refuses for good.
     pub async fn session(&self, name: &str) -> Result<Session> {
-        let options = self.options.clone().application_name(name);
-        let lock_timeout = format!("{}ms", self.lock_timeout.as_millis());
-        let open = async {
-            if self.pooled {
-                let options = options.statement_cache_capacity(0);
-                let conn = PgConnection::connect_with(&options).await?;
-                return Ok(Session { conn, pooled: true, schema: self.schema.clone(), lock_timeout });
+        let in_use = *self.host.borrow();
+        let others = (0..self.address.hosts.len()).filter(|host| *host != in_use);
+        let mut errors = Vec::new();
+        for host in std::iter::once(in_use).chain(others) {
+            match self.session_on(host, name).await {
+                Ok(session) => {
+                    if self.host.send_if_modified(|in_use| std::mem::replace(in_use, host) != host) {
+                        tracing::info!(address = self.address_of(host), "another host is the one in use");
+                    }
+                    return Ok(session);
+                }
+                Err(error) if !error.is_passing() => return Err(error),
+                Err(error) => errors.push(error),
             }
-            let mark = Uuid::new_v4().to_string();
-            let options = options
+        }
+        Err(if errors.len() == 1 { errors.swap_remove(0) } else { Error::NoHost(errors) })
+    }
+
+    async fn session_on(&self, host: usize, name: &str) -> Result<Session> {
+        let options = self.address.hosts[host].clone().application_name(name);
+        let lock_timeout = format!("{}ms", self.lock_timeout.as_millis());
+        let mark = Uuid::new_v4().to_string();
+        let options = if self.pooled {
+            options.statement_cache_capacity(0)
+        } else {
+            options
                 .options([("search_path", quoted(&self.schema)), ("longshore.session", mark.clone())])
                 .options(SESSION)
-                .options([("lock_timeout", &lock_timeout)]);
+                .options([("lock_timeout", &lock_timeout)])
+        };
+        let open = async {
             let mut conn = PgConnection::connect_with(&options).await?;
-            let arrived: Option<String> =
-                sqlx::query_scalar("SELECT current_setting('longshore.session', true)").fetch_one(&mut conn).await?;
-            if arrived.as_deref() != Some(mark.as_str()) {
+            // one simple query: it is right behind a pooler as well
+            let (arrived, in_recovery, read_only): (Option<String>, bool, bool) = sqlx::raw_sql(STATE)
+                .fetch_one(&mut conn)
+                .await
+                .and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)))?;
+            if !self.pooled && arrived.as_deref() != Some(mark.as_str()) {
                 return Err(Error::Pooler);
             }
-            Ok(Session { conn, pooled: false, schema: self.schema.clone(), lock_timeout })
+            let target = self.address.target;
+            target.check(in_recovery, read_only).map_err(|found| Error::Unfit {
+                address: self.address_of(host),
+                found,
+                wanted: target.name(),
+            })?;
+            Ok(Session { conn, host, pooled: self.pooled, schema: self.schema.clone(), lock_timeout })
         };
-        within(ANSWER_TIMEOUT, open).await.map_err(|error| match error {
-            Error::Database(error) => self.refused(error),
+        within(self.address.patience, open).await.map_err(|error| match error {
+            Error::Database(error) => self.refused(host, error),
             other => other,
         })
     }
 
+    /// Whether a session has the host that is in use: another one may have found that its own is no longer fit.
+    pub fn is_current(&self, session: &Session) -> bool {
+        session.host == *self.host.borrow()
+    }
+
     /// Why no connection was made, with the database that was meant. PgBouncer refuses start-up options that it does not
     /// know.
-    fn refused(&self, error: sqlx::Error) -> Error {
+    fn refused(&self, host: usize, error: sqlx::Error) -> Error {
         match &error {
             sqlx::Error::Database(refused) if refused.message().contains("startup parameter") => Error::Pooler,
-            _ => Error::Connection { address: self.address(), error },
+            _ => Error::Connection { address: self.address_of(host), error },
         }
     }
 
-    /// The database and its host, for people: neither user nor password.
+    /// The database and its hosts, for people: neither user nor password.
     pub fn address(&self) -> String {
-        let database = self.options.get_database().unwrap_or_else(|| self.options.get_username());
-        match self.options.get_socket() {
-            Some(socket) => format!("database {database:?} at {}", socket.display()),
-            None => format!("database {database:?} at {}:{}", self.options.get_host(), self.options.get_port()),
-        }
+        let places: Vec<String> = self.address.hosts.iter().map(place).collect();
+        format!("database {:?} at {}", self.database(), places.join(", "))
+    }
+
+    fn address_of(&self, host: usize) -> String {
+        format!("database {:?} at {}", self.database(), place(&self.address.hosts[host]))
+    }
+
+    fn database(&self) -> &str {
+        let options = &self.address.hosts[0];
+        options.get_database().unwrap_or_else(|| options.get_username())
     }
 
     /// A connection with nothing but the search path set: for migrations, which a pooler would tear apart.
@@ -137,8 +182,10 @@ impl Connect {
         if self.pooled {
             return Err(Error::Pooler);
         }
-        self.session("longshore migrate").await?.close().await;
-        let mut conn = PgConnection::connect_with(&self.options.clone().application_name("longshore migrate")).await?;
+        let session = self.session("longshore migrate").await?;
+        let options = self.address.hosts[session.host].clone().application_name("longshore migrate");
+        session.close().await;
+        let mut conn = PgConnection::connect_with(&options).await?;
         sqlx::query("SELECT set_config('search_path', quote_ident($1), false)")
             .bind(&self.schema)
             .execute(&mut conn)
@@ -146,9 +193,44 @@ impl Connect {
         Ok(conn)
     }
 
-    /// Options for a connection that only listens.
-    pub(crate) fn listen_options(&self) -> PgConnectOptions {
-        self.options.clone().application_name("longshore listen").options([("search_path", quoted(&self.schema))])
+    /// Options for a connection that only listens, to the host that is fit, and what says that another one is.
+    pub(crate) async fn to_listen(&self) -> Result<(PgConnectOptions, Moved)> {
+        let session = self.session("longshore listen").await?;
+        let moved = Moved { from: session.host, host: self.host.subscribe() };
+        let options = self.address.hosts[session.host].clone().application_name("longshore listen");
+        session.close().await;
+        Ok((options.options([("search_path", quoted(&self.schema))]), moved))
+    }
+}
+
+/// Whether the mark of this session arrived, and what kind of server it is on.
+const STATE: &str = "SELECT current_setting('longshore.session', true), pg_is_in_recovery(), \
+                     current_setting('transaction_read_only') = 'on'";
+
+/// Where a host listens, for people.
+fn place(options: &PgConnectOptions) -> String {
+    match options.get_socket() {
+        Some(socket) => socket.display().to_string(),
+        None if options.get_host().contains(':') => format!("[{}]:{}", options.get_host(), options.get_port()),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    }
+}
+
+/// Says that a host is no longer the one in use.
+#[derive(Debug)]
+pub(crate) struct Moved {
+    from: usize,
+    host: watch::Receiver<usize>,
+}
+
+impl Moved {
+    /// Waits for it.
+    pub(crate) async fn wait(&mut self) {
+        let from = self.from;
+        if self.host.wait_for(|host| *host != from).await.is_err() {
+            // nobody opens sessions any more
+            std::future::pending::<()>().await;
+        }
     }
 }
 
@@ -175,6 +257,7 @@ pub async fn within<T>(limit: Duration, step: impl Future<Output = Result<T>>) -
 #[derive(Debug)]
 pub struct Session {
     conn: PgConnection,
+    host: usize,
     pooled: bool,
     schema: String,
     lock_timeout: String,

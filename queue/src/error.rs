@@ -2,6 +2,9 @@
 
 use sqlx::postgres::PgDatabaseError;
 
+/// What an INSERT refuses, and what to do then: a table that tests hold against the database.
+const CONTRACT: &str = include_str!("../CONTRACT.md");
+
 /// Why a step was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -16,6 +19,22 @@ pub enum Error {
         /// What happened.
         error: sqlx::Error,
     },
+    /// The database's URL says something that cannot be.
+    #[error("the database's address must be {0}")]
+    Address(String),
+    /// A server answers that is not what `target_session_attrs` asks for.
+    #[error("{address}: it is {found}, and target_session_attrs asks for {wanted}")]
+    Unfit {
+        /// Which database on which host.
+        address: String,
+        /// What it is.
+        found: &'static str,
+        /// What it should be.
+        wanted: &'static str,
+    },
+    /// None of several hosts can be used.
+    #[error("none of {} hosts can be used: {}", .0.len(), .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    NoHost(Vec<Error>),
     /// Something between this program and the database shares its connections.
     #[error(
         "a pooler that shares connections stands before the database: the session's settings did not arrive. \
@@ -57,6 +76,21 @@ impl From<sqlx::Error> for Error {
     }
 }
 
+/// What a section of the contract says to do about a constraint, all of it.
+fn remedies(section: &str, constraint: &str) -> Option<String> {
+    let mut found: Vec<&str> = Vec::new();
+    for row in section.lines().filter(|line| line.starts_with("| ")) {
+        let columns: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        if let [.., of, remedy] = columns[..]
+            && of == constraint
+            && !found.contains(&remedy)
+        {
+            found.push(remedy);
+        }
+    }
+    (!found.is_empty()).then(|| found.join(", or "))
+}
+
 /// What the database says, in its own words, with the constraint and the hint that tell what to change.
 fn told(error: &sqlx::Error) -> String {
     let sqlx::Error::Database(refused) = error else { return error.to_string() };
@@ -82,6 +116,9 @@ impl Error {
     /// True when the same call may go through later: the connection, the server's state or a time limit was the cause,
     /// not what was sent.
     pub fn is_passing(&self) -> bool {
+        if let Self::Unfit { .. } | Self::NoHost(_) = self {
+            return true;
+        }
         match self.of_database() {
             Some(sqlx::Error::Database(error)) => error.code().is_none_or(|code| {
                 // connection, transaction rollback, resources, operator intervention, object in use, system, read-only
@@ -90,6 +127,15 @@ impl Error {
             Some(sqlx::Error::Encode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) | None => false,
             Some(_) => true,
         }
+    }
+
+    /// What `CONTRACT.md` says to do about a value that was refused by a constraint, where the database itself does not.
+    pub fn remedy(&self) -> Option<String> {
+        let Some(sqlx::Error::Database(refused)) = self.of_database() else { return None };
+        let hinted = refused.try_downcast_ref::<PgDatabaseError>().is_some_and(|refused| refused.hint().is_some());
+        let name = format!("`{}`", refused.constraint().filter(|_| !hinted)?);
+        // one name may stand in several sections, of which the first is of tasks
+        CONTRACT.split("\n# ").find_map(|section| remedies(section, &name))
     }
 
     /// True when somebody else has held a lock for longer than this session waits for one.

@@ -11,8 +11,10 @@
 //! | a producer's | `cell`, `insert`, `terminate`, `retry`, `read`, `list`, `document` |
 //! | a worker's | `claim`, `record`, `build_data`, `complete`, `tree`, `heartbeat`, `listen` |
 //! | the leader's | `leader`, `rescue`, `prune`, `schedule` |
-//! | everybody's | `connect`, `migrate`, `roles`, `summary`, `error` |
+//! | an operator's | `pause`, `workers`, `standing` |
+//! | everybody's | `address`, `connect`, `migrate`, `roles`, `summary`, `error` |
 
+mod address;
 mod build_data;
 mod cell;
 mod claim;
@@ -26,6 +28,7 @@ mod leader;
 mod list;
 mod listen;
 mod migrate;
+mod pause;
 mod prune;
 mod read;
 mod record;
@@ -33,12 +36,15 @@ mod rescue;
 mod retry;
 mod roles;
 mod schedule;
+mod standing;
 mod subtask;
 mod summary;
 mod task;
 mod terminate;
 mod tree;
+mod workers;
 
+pub use address::wrong_address;
 pub use build_data::{
     BuildData, BuildView, NewBuildData, PrunedBuildData, builds, builds_of_node, builds_of_task, insert_build_data,
     prune_build_data, record_build_data,
@@ -55,12 +61,13 @@ pub use document::{
     TaskDocument, TreeDocument, documents, subtask_errors,
 };
 pub use error::{Error, Result};
-pub use heartbeat::{heartbeat, idle, leave, register};
+pub use heartbeat::{Load, Served, heartbeat, idle, leave, register};
 pub use insert::{NewTask, example_insert, insert, insert_many};
 pub use leader::{Lead, Leadership, abdicate, lead};
 pub use list::{Filter, Found, TaskLine, Within, find_in_tree, find_tasks, subtask_lines, task_lines};
 pub use listen::{Listener, Wake};
 pub use migrate::{Migration, check_schema, create_database, migrate, newest_version, pending, pending_sql};
+pub use pause::{Pause, PauseEnd, Paused, pause, pauses, resume};
 pub use prune::{PartitionBytes, Retention, UpkeepAction, UpkeepStep, analyze_tables, table_bytes, upkeep_step};
 pub use read::{
     Depth, Fleet, Holder, RecordedMessage, TableHealth, TaskState, TreeCursor, TreeMessage, depths, fleet, follow_log,
@@ -74,6 +81,7 @@ pub use schedule::{
     DueSchedule, Missed, Plan, Run, Schedule, Tick, due_schedules, pause_schedule, prune_ticks, refuse_schedule,
     run_schedule, schedules, tick,
 };
+pub use standing::{Standing, ahead, standing};
 pub use subtask::{Subtask, SubtaskPolicy, Subtasks, Wait};
 pub use summary::{Pace, Tally, pace, summary};
 pub use task::{Bubble, Outcome, ResultMessage, ResultStatus, Status, Step, Task, TaskResult};
@@ -82,3 +90,4 @@ pub use tree::{
     Insertion, RetryFailed, SubtaskCounts, Suspension, TreeOutcome, insert_subtasks, rescue_trees, settle_tree,
     subtask_counts, subtasks,
 };
+pub use workers::{WorkerLine, WorkerQueue, drain_worker, inserted, queue_names, workers};

@@ -108,6 +108,7 @@ pub struct TaskLine {
     pub status: String,
     pub result_status: String,
     pub result_reason: Option<String>,
+    pub result_message: Option<String>,
     pub attempt: i16,
     pub max_attempts: i16,
     pub created: DateTime<Utc>,

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::migrate::{MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, MigrationType, Migrator};
 use sqlx::{Connection, Executor, PgConnection, SqlStr};
 
 use crate::{Connect, Error, Result, Session};
 
 /// All migrations, in order.
-const MIGRATIONS: [Migration; 11] = [
+const MIGRATIONS: [Migration; 12] = [
     Migration { version: 1, description: "tasks", sql: include_str!("../../migrations/0001_tasks.sql") },
     Migration { version: 2, description: "retention", sql: include_str!("../../migrations/0002_retention.sql") },
     Migration { version: 3, description: "trees", sql: include_str!("../../migrations/0003_trees.sql") },
@@ -24,6 +24,7 @@ const MIGRATIONS: [Migration; 11] = [
     Migration { version: 9, description: "retries", sql: include_str!("../../migrations/0009_retries.sql") },
     Migration { version: 10, description: "design hash", sql: include_str!("../../migrations/0010_design_hash.sql") },
     Migration { version: 11, description: "demand", sql: include_str!("../../migrations/0011_demand.sql") },
+    Migration { version: 12, description: "operation", sql: include_str!("../../migrations/0012_operation.sql") },
 ];
 
 /// The table that says what was applied. Its own name: the tables may live in a user's database, beside their own.
@@ -39,8 +40,14 @@ const APPLIED_DDL: &str = "CREATE TABLE IF NOT EXISTS longshore_migrations (
     execution_time bigint NOT NULL
 );";
 
-/// How long to wait for another program that migrates.
+/// How long to wait for another program that migrates, and for whoever uses the tables.
 const LOCK_PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long a migration waits for a lock at a time: every claim waits behind it.
+const LOCK_WAIT: &str = "2s";
+
+/// The pause before it is tried again, in which claims go on.
+const LOCK_PAUSE: Duration = Duration::from_secs(1);
 
 /// A migration.
 #[derive(Debug, Clone, Copy)]
@@ -132,7 +139,8 @@ pub async fn create_database(admin_url: &str, name: &str) -> Result<bool> {
 /// there.
 ///
 /// # Errors
-/// [`Error::SchemaNewer`], [`Error::MigrationBusy`], and those of the database; what was applied before stays.
+/// [`Error::SchemaNewer`], [`Error::MigrationBusy`], and those of the database, such as a lock that somebody does not let
+/// go of; what was applied before stays.
 pub async fn migrate(connect: &Connect) -> Result<Vec<i64>> {
     let mut conn = connect.plain().await?;
     lock(&mut conn, connect.schema()).await?;
@@ -144,9 +152,22 @@ pub async fn migrate(connect: &Connect) -> Result<Vec<i64>> {
     // sqlx waits for its lock inside a statement, whose snapshot a concurrent index build would wait for in turn
     migrator.set_locking(false);
     migrator.dangerous_set_table_name(APPLIED);
-    migrator.run_direct(None, &mut conn, false).await?;
+    sqlx::query("SELECT set_config('lock_timeout', $1, false)").bind(LOCK_WAIT).execute(&mut conn).await?;
+    let since = Instant::now();
+    while let Err(error) = migrator.run_direct(None, &mut conn, false).await {
+        if !waited_for_lock(&error) || since.elapsed() > LOCK_PATIENCE {
+            return Err(error.into());
+        }
+        tokio::time::sleep(LOCK_PAUSE).await;
+    }
     conn.close().await?;
     Ok(MIGRATIONS.iter().map(|migration| migration.version).filter(|version| *version > before).collect())
+}
+
+/// Whether somebody's lock was in the way: all of that migration is undone.
+fn waited_for_lock(error: &MigrateError) -> bool {
+    let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else { return false };
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "55P03")
 }
 
 /// Says whether the schema is the one that this program was written for.

@@ -18,7 +18,7 @@ use crate::fleet::{Fleet, Inbox};
 use crate::scheduler::Scheduler;
 use crate::settler::Settler;
 use crate::watcher::Watcher;
-use crate::{listener, metrics, pulse};
+use crate::{Shutdown, listener, metrics, pulse};
 
 /// The pause before another try to reach the database.
 const AWAY_PAUSE: Duration = Duration::from_secs(1);
@@ -59,11 +59,16 @@ impl Cell {
         (self, entered)
     }
 
-    /// Starts the loops, and the thread of the heartbeat.
+    /// Starts the loops, and the thread of the heartbeat, which hears whether to drain.
     ///
     /// # Errors
     /// When there can be no thread.
-    pub(crate) fn start(self, metrics: SocketAddr, loops: &mut JoinSet<()>) -> std::io::Result<JoinHandle<()>> {
+    pub(crate) fn start(
+        self,
+        metrics: SocketAddr,
+        shutdown: &Shutdown,
+        loops: &mut JoinSet<()>,
+    ) -> std::io::Result<JoinHandle<()>> {
         let Self { fleet, inbox, actions, executors, retention } = self;
         let span = fleet.span();
         span.in_scope(|| {
@@ -74,7 +79,7 @@ impl Cell {
         });
         metrics::shutdown_tasks_are_known(&fleet.cell);
         fleet.vital.begin();
-        let heartbeat = pulse::start(&fleet)?;
+        let heartbeat = pulse::start(&fleet, shutdown)?;
         for (number, actions) in actions.into_iter().enumerate() {
             loops.spawn_local(Claimer::new(&fleet, number, actions, executors.clone()).run().instrument(span.clone()));
         }
@@ -97,7 +102,7 @@ async fn wait_for_database(fleet: &Fleet) -> Result<(), Error> {
             let mut session = fleet.connect.session("longshore start").await?;
             check_schema(&mut session).await?;
             let mut step = session.step().await?;
-            register(step.db(), fleet.worker_id, &fleet.name, fleet.lease).await?;
+            register(step.db(), fleet.worker_id, &fleet.name, fleet.lease, &fleet.served()).await?;
             step.done().await?;
             session.close().await;
             Ok(())

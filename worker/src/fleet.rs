@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use longshore_queue::Connect;
+use longshore_queue::{Connect, Served};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Notify, watch};
 use tracing::Span;
@@ -56,6 +56,8 @@ pub(crate) struct Fleet {
     pub(crate) said: UnboundedSender<Uuid>,
     /// Told when a termination was asked for, or a claim's answer was lost.
     pub(crate) look: Notify,
+    /// Told when this worker was asked to drain.
+    pub(crate) drain: Notify,
     /// Told when schedules may have been edited.
     pub(crate) edited: Notify,
     /// Whether INSERTs notify this worker.
@@ -176,6 +178,7 @@ impl Fleet {
             settled,
             said,
             look: Notify::new(),
+            drain: Notify::new(),
             edited: Notify::new(),
             notified: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
@@ -228,6 +231,14 @@ impl Fleet {
     /// Claims whose answer did not come.
     pub(crate) fn unanswered(&self) -> MutexGuard<'_, Vec<(Uuid, Instant)>> {
         self.unanswered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The queues that this worker serves.
+    pub(crate) fn served(&self) -> Vec<Served<'_>> {
+        self.lanes
+            .iter()
+            .map(|lane| Served { queue: &lane.queue, actions: &lane.actions, slots: lane.slots.concurrency })
+            .collect()
     }
 
     /// Claimed and not yet ended, in all lanes.

@@ -1,6 +1,7 @@
 //! A lane: what one worker knows of one queue of one cell.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -29,6 +30,9 @@ pub(crate) struct Lane {
     pub(crate) inserted: Notify,
     /// Told when the active instance gave tasks of dead workers back.
     pub(crate) rescued: Notify,
+    /// Since the start.
+    claimed: AtomicU64,
+    finished: AtomicU64,
     pub(crate) metrics: LaneMetrics,
 }
 
@@ -49,6 +53,8 @@ impl Lane {
             capacity: slots.capacity(cell),
             inserted: Notify::new(),
             rescued: Notify::new(),
+            claimed: AtomicU64::new(0),
+            finished: AtomicU64::new(0),
             metrics,
         }
     }
@@ -71,6 +77,7 @@ impl Lane {
 
     /// It has brought `took` of them, and `hungry` says whether more may wait.
     pub(crate) fn answered(&self, asked: usize, took: usize, hungry: bool) {
+        self.claimed.fetch_add(took as u64, Ordering::Relaxed);
         self.slots.answered(self.cell, asked, took, hungry);
     }
 
@@ -79,8 +86,19 @@ impl Lane {
         self.slots.in_hand(self.cell)
     }
 
+    /// Slots that it could take now.
+    pub(crate) fn free_slots(&self) -> usize {
+        self.slots.free(self.cell)
+    }
+
+    /// How many tasks were claimed, and how many attempts have ended, since the start.
+    pub(crate) fn counts(&self) -> [u64; 2] {
+        [self.claimed.load(Ordering::Relaxed), self.finished.load(Ordering::Relaxed)]
+    }
+
     /// An attempt has ended; `execution` is `None` when it was never started.
     pub(crate) fn ended(&self, execution: Option<Duration>) {
+        self.finished.fetch_add(1, Ordering::Relaxed);
         self.slots.ended(self.cell, execution);
     }
 

@@ -55,9 +55,9 @@ impl Link {
         if self.session.is_some() { self.limit } else { ANSWER_TIMEOUT }
     }
 
-    /// The session, opened if there is none.
+    /// The session, opened if there is none, or another link has found that the database is on another host.
     pub(crate) async fn session(&mut self) -> Result<&mut Session> {
-        let session = match self.session.take() {
+        let session = match self.session.take().filter(|session| self.connect.is_current(session)) {
             Some(session) => session,
             None => self.connect.session(&format!("longshore {}", self.name)).await?,
         };

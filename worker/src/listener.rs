@@ -1,4 +1,5 @@
-//! Hears that tasks were inserted or terminated, and wakes who sleeps. Never trusted: everybody polls as well.
+//! Hears that tasks were inserted or terminated, or that this worker shall drain, and wakes who sleeps. Never trusted:
+//! everybody polls as well.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,9 +24,6 @@ pub(crate) async fn run(fleet: Arc<Fleet>) {
                 Ok(mut listener) => {
                     connected.set(1.0);
                     while let Ok(wake) = listener.next().await {
-                        if wake == Wake::Reconnected {
-                            reconnects.increment(1);
-                        }
                         hear(&fleet, wake);
                     }
                 }
@@ -34,7 +32,8 @@ pub(crate) async fn run(fleet: Arc<Fleet>) {
             connected.set(0.0);
             reconnects.increment(1);
             // whatever was missed meanwhile is found by looking
-            hear(&fleet, Wake::Reconnected);
+            wake_all(&fleet);
+            fleet.look.notify_one();
             tokio::time::sleep(PAUSE).await;
         }
     };
@@ -58,11 +57,9 @@ fn hear(fleet: &Fleet, wake: Wake) {
             }
         }
         Wake::Changed => wake_all(fleet),
-        Wake::Reconnected => {
-            wake_all(fleet);
-            fleet.look.notify_one();
-        }
         Wake::Terminate => fleet.look.notify_one(),
+        Wake::Drain { worker_id } if worker_id == fleet.worker_id => fleet.drain.notify_one(),
+        Wake::Drain { .. } => {}
         // another channel's
         Wake::Recorded => {}
     }

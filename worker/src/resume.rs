@@ -44,12 +44,21 @@ pub(crate) struct Resume {
     full_due: Instant,
     /// The earliest time that its cost allows the pass from the start to be hurried.
     full_allowed: Instant,
+    /// Stands for what was paused at the last claim.
+    paused: Option<i64>,
 }
 
 impl Resume {
     /// A worker that knows nothing begins with a pass from the start.
     pub(crate) fn new(now: Instant) -> Self {
-        Self { key: [Key::START; PRIORITIES], cursor: None, recent_due: now, full_due: now, full_allowed: now }
+        Self {
+            key: [Key::START; PRIORITIES],
+            cursor: None,
+            recent_due: now,
+            full_due: now,
+            full_allowed: now,
+            paused: None,
+        }
     }
 
     /// The pass whose turn it is; `behind` asks for one that looks behind the key.
@@ -120,6 +129,13 @@ impl Resume {
                 }
             }
         }
+        if self.paused != claimed.paused {
+            // what was passed over while it was paused lies before the key
+            self.paused = claimed.paused;
+            self.cursor = None;
+            self.full_due = now;
+            return true;
+        }
         full
     }
 
@@ -165,7 +181,22 @@ mod tests {
     }
 
     fn claimed(at_ms: i64, tasks: Vec<Task>) -> Claimed {
-        Claimed { claimed_at: DateTime::from_timestamp_millis(at_ms).unwrap(), tasks }
+        Claimed { claimed_at: DateTime::from_timestamp_millis(at_ms).unwrap(), paused: None, tasks }
+    }
+
+    #[test]
+    fn when_a_pause_begins_or_ends_the_next_pass_is_one_from_the_start_whatever_is_under_way() {
+        let now = Instant::now();
+        let mut resume = Resume::new(now);
+        let paused = Claimed { paused: Some(1), ..claimed(9_000, vec![]) };
+        let dear = Duration::from_secs(1);
+        assert!(resume.claimed(Pass::Full, resume.keys(Pass::Full), &paused, 1, dear, now));
+        assert!(!resume.claimed(Pass::Full, resume.keys(Pass::Full), &paused, 1, dear, now));
+        assert_eq!(resume.next(now, true), Pass::Recent);
+        let resumed = claimed(9_500, vec![task(5, 8_000)]);
+        assert!(resume.claimed(Pass::Recent, resume.keys(Pass::Recent), &resumed, 1, dear, now));
+        assert_eq!(resume.next(now, false), Pass::Full);
+        assert_eq!(resume.keys(Pass::Full), [Key::START; PRIORITIES]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use longshore_queue::{
     Leadership, Result, Retention, UpkeepAction, abdicate, analyze_tables, depths, fleet as count_fleet, lead,
-    oldest_snapshot, prune_build_data, rescue, rescue_trees, table_health, upkeep_step,
+    oldest_snapshot, pauses, prune_build_data, rescue, rescue_trees, table_health, upkeep_step,
 };
 use metrics::{gauge, histogram};
 use uuid::Uuid;
@@ -282,6 +282,7 @@ impl Scheduler {
         for depth in step!(self.link, db => depths(db, &queues, COUNT_MAX))? {
             self.gauges.depth(&depth);
         }
+        self.gauges.paused(&step!(self.link, db => pauses(db))?);
         Ok(())
     }
 

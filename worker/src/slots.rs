@@ -210,9 +210,14 @@ impl Slots {
         self.release(cell);
     }
 
+    /// Slots that attempts of this cell could take now.
+    pub(crate) fn free(&self, cell: usize) -> usize {
+        self.shared.available_permits() + self.cells()[cell].kept.available_permits()
+    }
+
     /// Whether an attempt of this cell would have to wait for a slot.
     pub(crate) fn are_full(&self, cell: usize) -> bool {
-        self.shared.available_permits() + self.cells()[cell].kept.available_permits() == 0
+        self.free(cell) == 0
     }
 
     /// No attempt begins any more.

@@ -96,6 +96,11 @@ impl Shutdown {
         self.asked.send_modify(|times| *times = times.saturating_add(1));
     }
 
+    /// The first request, unless it was made already: what was asked twice in this way gives nothing back.
+    pub(crate) fn request_drain(&self) {
+        self.asked.send_modify(|times| *times = (*times).max(1));
+    }
+
     async fn requested(&self, times: u8) {
         // the sender lives as long as self
         self.asked.subscribe().wait_for(|asked| *asked >= times).await.ok();
@@ -214,7 +219,7 @@ impl Worker {
         let mut heartbeats = Vec::new();
         let ended = tokio::select! {
             ended = drain(&fleets, shutdown, self.config.worker.shutdown_deadline) => ended,
-            ended = inhabit(cells, address, &mut loops, &mut heartbeats) => ended?,
+            ended = inhabit(cells, address, shutdown, &mut loops, &mut heartbeats) => ended?,
         };
         for fleet in &fleets {
             fleet.enter(Phase::Ended);
@@ -237,6 +242,7 @@ impl Worker {
 async fn inhabit(
     cells: Vec<Cell>,
     metrics: SocketAddr,
+    shutdown: &Shutdown,
     loops: &mut JoinSet<()>,
     heartbeats: &mut Vec<JoinHandle<()>>,
 ) -> Result<Ended, StartError> {
@@ -247,7 +253,7 @@ async fn inhabit(
             Some((cell, entered)) = entering.next(), if !entering.is_empty() => match entered {
                 Ok(()) => {
                     outside.remove(&cell.name());
-                    heartbeats.push(cell.start(metrics, loops)?);
+                    heartbeats.push(cell.start(metrics, shutdown, loops)?);
                 }
                 Err(error) => {
                     let refused = outside.insert(cell.name(), true) == Some(true);

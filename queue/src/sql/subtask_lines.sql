@@ -10,6 +10,7 @@ SELECT
     first.status::text AS status,
     first.result_status::text AS result_status,
     first.result_reason,
+    first.result_message,
     first.attempt,
     first.max_attempts::smallint AS max_attempts,
     first.created::timestamptz AS created,
@@ -23,7 +24,7 @@ FROM unnest($1::uuid[]) WITH ORDINALITY AS given (task_id, place)
 CROSS JOIN LATERAL (
     SELECT
         tasks.task_id, tasks.parent_task_id, tasks.queue, tasks.action, tasks.status, tasks.result_status,
-        tasks.result_reason, tasks.attempt, tasks.max_attempts, tasks.created, tasks.run_at, tasks.started_at,
+        tasks.result_reason, tasks.result_message, tasks.attempt, tasks.max_attempts, tasks.created, tasks.run_at, tasks.started_at,
         tasks.finished_at, tasks.has_subtasks
     FROM tasks
     WHERE tasks.parent_task_id BETWEEN given.task_id AND given.task_id

@@ -9,6 +9,7 @@ SELECT
     tasks.status::text AS status,
     tasks.result_status::text AS result_status,
     tasks.result_reason,
+    tasks.result_message,
     tasks.attempt,
     tasks.max_attempts::smallint AS max_attempts,
     tasks.created::timestamptz AS created,

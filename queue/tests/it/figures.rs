@@ -19,7 +19,7 @@ use crate::support::{Database, database};
 const BATCH: usize = 500;
 
 /// A database in which no autovacuum runs in between, with so many queued tasks of 100 bytes of payload.
-async fn with_tasks(count: u32) -> Database {
+pub(crate) async fn with_tasks(count: u32) -> Database {
     let database = database().await;
     let tables: Vec<String> =
         database.values("SELECT relid::regclass::text FROM pg_partition_tree('tasks') WHERE isleaf").await;
@@ -79,7 +79,7 @@ fn completing(held: &[Held], locked: Locked) -> Statement {
 }
 
 /// Every statement that runs for a batch of tasks or for a worker's claims.
-fn hot(held: &[Held]) -> Vec<Statement> {
+pub(crate) fn hot(held: &[Held]) -> Vec<Statement> {
     let none = "'{}', '{}'";
     let one = |name, sql, arguments: String| Statement { name, sql, arguments };
     let pair = arrays(held);
@@ -105,14 +105,18 @@ fn hot(held: &[Held]) -> Vec<Statement> {
             include_str!("../../src/sql/rescue.sql"),
             "gen_random_uuid(), 1, gen_random_uuid(), 20".to_owned(),
         ),
-        one("heartbeat", include_str!("../../src/sql/heartbeat.sql"), "gen_random_uuid()".to_owned()),
+        one(
+            "heartbeat",
+            include_str!("../../src/sql/heartbeat.sql"),
+            "gen_random_uuid(), false, '{q}', '{1}', '{1}', '{1}', '{1}'".to_owned(),
+        ),
         one("read", include_str!("../../src/sql/read.sql"), "gen_random_uuid()".to_owned()),
         one("messages", include_str!("../../src/sql/messages.sql"), "gen_random_uuid(), 0, 100".to_owned()),
     ]
 }
 
 /// What in a plan is not a walk along an index of a table that grows with the number of tasks.
-fn detours(plan: &serde_json::Value) -> Vec<String> {
+pub(crate) fn detours(plan: &serde_json::Value) -> Vec<String> {
     let mut found = Vec::new();
     for node in nodes(plan) {
         let kind = node["Node Type"].as_str().unwrap();
@@ -300,8 +304,8 @@ async fn a_batch_takes_two_statements_whatever_its_size_and_one_with_messages_fo
         }};
     }
     let worker_id = Uuid::new_v4();
-    send!(db => register(db, worker_id, "counted", LEASE));
-    assert!(send!(db => heartbeat(db, worker_id)));
+    send!(db => register(db, worker_id, "counted", LEASE, &[]));
+    assert_eq!(send!(db => heartbeat(db, worker_id, false, &[])), Some(false));
     for (count, words) in [(1, &[][..]), (BATCH, &[]), (BATCH, &["a", "b", "c"])] {
         let tasks = vec![named("t"); count];
         sent.store(0, Ordering::Relaxed);

@@ -1,4 +1,7 @@
+use std::time::{Duration, Instant};
+
 use longshore_queue::{Connect, Error, check_schema, create_database, migrate, newest_version, pending, pending_sql};
+use sqlx::{Connection, Executor};
 
 use crate::support::{Database, SERVER, database, empty_database};
 
@@ -46,6 +49,29 @@ async fn a_dry_run_is_a_script_that_leaves_nothing_to_apply() {
         let connect = Connect::new(&database.url, schema, false).unwrap();
         check_schema(&mut connect.session("test").await.unwrap()).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_migration_that_waits_for_a_lock_lets_claims_pass_and_goes_on_once_it_is_free() {
+    let database = empty_database().await;
+    let script = pending_sql(&database.connect).await.unwrap();
+    // version 10 changes the table of tasks
+    for step in script.split_inclusive("COMMIT;\n").take(9) {
+        database.run(step).await;
+    }
+    let mut reader = database.conn().await;
+    let mut held = reader.begin().await.unwrap();
+    held.execute("SELECT FROM tasks").await.unwrap();
+    let connect = database.connect.clone();
+    let migrating = tokio::spawn(async move { migrate(&connect).await });
+    database.until_one_waits().await;
+    let since = Instant::now();
+    let _behind_it: i64 = database.value("SELECT count(*) FROM tasks").await;
+    assert!(since.elapsed() < Duration::from_secs(10), "it waited {:?} behind the migration", since.elapsed());
+    assert!(!migrating.is_finished(), "the lock was still held");
+    held.rollback().await.unwrap();
+    assert_eq!(migrating.await.unwrap().unwrap(), (10..=newest_version()).collect::<Vec<_>>());
+    check(&database).await.unwrap();
 }
 
 #[tokio::test]

@@ -220,6 +220,7 @@ the parent's policy is to continue.
     );
     page.push_str(&crate::schedule_refusals::section());
     page.push_str(&crate::build_data::section());
+    page.push_str(&crate::pauses::section());
     page
 }
 

@@ -4,11 +4,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use longshore_queue::{
-    Completion, Insertion, Leadership, OUTPUT_IN_ROW_MAX_BYTES, Plan, Retention, TaskResult, UpkeepAction::NotActive,
-    abdicate, analyze_tables, check_schema, depths, due_schedules, fates, fleet, forgotten, heartbeat, idle, insert,
-    insert_subtasks, last_messages, leave, messages, pause_schedule, prune_ticks, read, refuse_schedule, rescue_trees,
-    run_schedule, schedules, settle_tree, settle_unique, subtask_counts, subtasks, table_bytes, terminate, tick,
-    upkeep_step,
+    Completion, Insertion, Leadership, Load, OUTPUT_IN_ROW_MAX_BYTES, Plan, Retention, TaskResult,
+    UpkeepAction::NotActive, abdicate, analyze_tables, check_schema, depths, due_schedules, fates, fleet, forgotten,
+    heartbeat, idle, insert, insert_subtasks, last_messages, leave, messages, pause_schedule, prune_ticks, read,
+    refuse_schedule, rescue_trees, run_schedule, schedules, settle_tree, settle_unique, subtask_counts, subtasks,
+    table_bytes, terminate, tick, upkeep_step,
 };
 use sqlx::Executor;
 use uuid::Uuid;
@@ -109,6 +109,10 @@ async fn a_producer_role_inserts_and_learns_the_id_and_nothing_else() {
                 "SELECT FROM schedule_ticks",
                 "SELECT FROM build_data",
                 "INSERT INTO build_data (node_name) VALUES ('n')",
+                "SELECT FROM pauses",
+                "INSERT INTO pauses (queue) VALUES ('default')",
+                "SELECT FROM worker_queues",
+                "SELECT drain_worker(gen_random_uuid())",
             ]
         )
         .await,
@@ -145,7 +149,8 @@ async fn a_worker_role_runs_every_step_of_the_crate() {
     assert_eq!(step!(db => subtasks(db, of_tree.task_id, uuid::Uuid::nil(), 10)).len(), 1);
     let ended = success(of_tree).into();
     assert_eq!(step!(db => settle_tree(db, &[ended], &Default::default())), [of_tree.task_id]);
-    assert!(step!(db => heartbeat(db, actor.worker_id)));
+    let load = Load { running: 4, ..Load::default() };
+    assert_eq!(step!(db => heartbeat(db, actor.worker_id, false, &[("default", load)])), Some(false));
     step!(db => idle(db, actor.worker_id, Some(Duration::from_secs(1))));
     assert_eq!(step!(db => last_messages(db, &ids)).len(), 4);
     assert_eq!(actor.record(&batch.held, &notes(ids[0], 1, &["one"])).await.unwrap().len(), 3);
@@ -231,6 +236,8 @@ async fn a_worker_role_changes_no_schema_and_no_producers_column() {
                 "UPDATE task_output SET output = '1'",
                 "DELETE FROM task_output",
                 "UPDATE workers SET lease = '1 day'",
+                "UPDATE worker_queues SET slots = 0",
+                "DELETE FROM worker_queues",
                 "UPDATE claims SET worker_id = gen_random_uuid()",
                 "INSERT INTO active_instance (one) VALUES (false)",
                 "DELETE FROM active_instance",
@@ -285,6 +292,8 @@ async fn a_reader_role_sees_everything_and_changes_nothing() {
                 "DELETE FROM claims",
                 "DELETE FROM workers",
                 "UPDATE schedules SET paused = true",
+                "DELETE FROM pauses",
+                "SELECT drain_worker(gen_random_uuid())",
                 "UPDATE log_followers SET follow_until = 'infinity'",
                 "SELECT run_schedule('s')",
             ]

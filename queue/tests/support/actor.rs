@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use longshore_queue::{
     ClaimRequest, Completion, Held, Key, Keys, LastOf, Lead, Leadership, Locked, NewTask, NumberedMessage, PRIORITIES,
-    Requeue, Rescued, Result, ResultMessage, Session, TaskResult, claim, complete, insert_many, lead, record, register,
-    requeue, rescue,
+    Requeue, Rescued, Result, ResultMessage, Served, Session, TaskResult, claim, complete, insert_many, lead, record,
+    register, requeue, rescue,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -78,8 +78,10 @@ impl Actor {
     pub async fn enter(database: &Database) -> Self {
         let mut session = database.connect.session("actor").await.unwrap();
         let worker_id = Uuid::new_v4();
-        register(session.step().await.unwrap().db(), worker_id, "actor", LEASE).await.unwrap();
-        Self { worker_id, session, actions: vec!["work".to_owned()], locked: Locked::Wait }
+        let actions = vec!["work".to_owned()];
+        let served = [Served { queue: "default", actions: &actions, slots: 64 }];
+        register(session.step().await.unwrap().db(), worker_id, "actor", LEASE, &served).await.unwrap();
+        Self { worker_id, session, actions, locked: Locked::Wait }
     }
 
     /// Claims up to `limit` tasks of the queue `default`, from the start.

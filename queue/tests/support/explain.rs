@@ -31,8 +31,16 @@ pub async fn run(session: &mut Session, sql: &str) {
 
 /// The plan that the server keeps for a prepared statement; with `analyze` it is also run.
 pub async fn plan(session: &mut Session, statement: &Statement, analyze: bool) -> Value {
+    explain(session, statement, if analyze { "ANALYZE, BUFFERS, WAL, TIMING off, " } else { "" }).await
+}
+
+/// That plan with all that it computes.
+pub async fn plan_in_full(session: &mut Session, statement: &Statement) -> Value {
+    explain(session, statement, "VERBOSE, ").await
+}
+
+async fn explain(session: &mut Session, statement: &Statement, options: &str) -> Value {
     run(session, &format!("PREPARE {} AS {}", statement.name, statement.sql)).await;
-    let options = if analyze { "ANALYZE, BUFFERS, WAL, TIMING off, " } else { "" };
     let explain = format!("EXPLAIN ({options}FORMAT JSON) EXECUTE {}({})", statement.name, statement.arguments);
     let row = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_one(session.step().await.unwrap().db()).await.unwrap();
     run(session, &format!("DEALLOCATE {}", statement.name)).await;

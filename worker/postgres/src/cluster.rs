@@ -22,6 +22,9 @@ const SOCKET_PORT: u16 = 5432;
 /// Takes one to two seconds; this is for a machine that is busy with much else.
 const INITDB_BOUND: Duration = Duration::from_secs(120);
 
+/// As long as that, for a cluster that is as good as new.
+const COPY_BOUND: Duration = INITDB_BOUND;
+
 /// Takes 50 ms, but recovery after a kill replays the log.
 const START_BOUND: Duration = Duration::from_secs(60);
 
@@ -93,6 +96,23 @@ impl Cluster {
         account::run_as(&mut command, account);
         child::run("initdb", command, &self.log_path, INITDB_BOUND)?;
         fs::rename(&half_made, &self.data_dir).map_err(at("rename the new cluster to", &self.data_dir))
+    }
+
+    /// Copies the cluster of a running server, with what makes the copy a standby that streams from it.
+    ///
+    /// # Errors
+    /// [`Error::Lacks`], [`Error::Ended`].
+    pub(crate) fn copy_of(&self, primary: &Self) -> Result<()> {
+        let (program, bin_dir) = ("pg_basebackup", &self.installation.bin_dir);
+        if !bin_dir.join(program).is_file() {
+            return Err(Error::Lacks { program, bin_dir: bin_dir.clone() });
+        }
+        let mut command = Command::new(bin_dir.join(program));
+        command.arg("-D").arg(&self.data_dir).arg("-h").arg(&primary.socket_dir);
+        command.args(["-p", &primary.port.to_string(), "-U", &primary.superuser]);
+        command.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]);
+        account::run_as(&mut command, self.account.as_ref());
+        child::run(program, command, &self.log_path, COPY_BOUND)
     }
 
     /// Chooses a port.

@@ -44,6 +44,14 @@ pub enum Error {
         /// The majors that are installed.
         found: String,
     },
+    /// The installation came without a program that only some uses need.
+    #[error("no {program} in `{}`: install the whole of Postgres, such as Debian's package postgresql", bin_dir.display())]
+    Lacks {
+        /// The program.
+        program: &'static str,
+        /// Where it was looked for.
+        bin_dir: PathBuf,
+    },
     /// A socket in this folder would not fit into the kernel's address.
     #[error(
         "socket path `{}` has {} bytes, the limit is {limit}: use a shorter folder",

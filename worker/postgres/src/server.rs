@@ -87,12 +87,34 @@ impl Server {
     pub fn temporary(options: &Options) -> Result<Self> {
         let account = Account::unprivileged()?;
         let installation = options.search.find_all(account.as_ref())?.swap_remove(0);
+        let (cluster, guard) = Self::temporary_cluster(options, account, installation)?;
+        Self::start(cluster, guard)
+    }
+
+    /// Starts a standby that streams from `primary`, by the same installation; it lives as [`Self::temporary`] does.
+    /// Promoted (`SELECT pg_promote()`), it is a server like any other.
+    ///
+    /// # Errors
+    /// [`Error::Lacks`] where the installation has no `pg_basebackup`; else as `temporary`.
+    pub fn standby(primary: &Self, options: &Options) -> Result<Self> {
+        let (account, installation) = (primary.cluster.account.clone(), primary.cluster.installation.clone());
+        let (cluster, guard) = Self::temporary_cluster(options, account, installation)?;
+        cluster.copy_of(&primary.cluster)?;
+        Self::start(cluster, guard)
+    }
+
+    /// A cluster in a folder of its own, both gone with the guard; nothing is made yet.
+    fn temporary_cluster(
+        options: &Options,
+        account: Option<Account>,
+        installation: Installation,
+    ) -> Result<(Cluster, Guard)> {
         let folder = unique_folder(&env::temp_dir(), account.as_ref())?;
         let mut cluster = Cluster::new(options, account, installation, folder.join("data"));
         let guard = Guard::start(&cluster.data_dir, Some(&folder)).map_err(at("guard", &folder))?;
         cluster.temporary = true;
         cluster.socket_dir = options.socket_dir.clone().unwrap_or(folder);
-        Self::start(cluster, guard)
+        Ok((cluster, guard))
     }
 
     /// Starts a server on the cluster in `data_dir`, which is made where it is missing, or

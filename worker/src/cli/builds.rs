@@ -11,12 +11,16 @@ use uuid::Uuid;
 
 use super::database::{Database, ask};
 use super::exit::Exit;
+use super::values::uuid;
 use super::{block_on, table};
 
 /// Shows build data: what tasks found out about nodes, the newest first.
 ///
-/// Exits 0 done, 1 failed, 2 wrong usage, 3 when there is none of that node or task.
+/// Exits 0 done, 1 failed, 2 wrong usage, 3 when there is none to show of that node or task.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  longshore builds list --latest
+  longshore builds show --node node1 --latest")]
 pub(crate) struct Builds {
     #[command(subcommand)]
     action: Action,
@@ -38,7 +42,7 @@ struct Which {
     #[arg(long)]
     node: Option<String>,
     /// Of this task
-    #[arg(long)]
+    #[arg(long, value_parser = uuid)]
     task: Option<Uuid>,
     /// Only what no later entry of the same node and generator has replaced
     #[arg(long)]
@@ -74,7 +78,7 @@ impl Builds {
             false => listed(&found),
         };
         io::stdout().write_all(text.as_bytes())?;
-        if found.is_empty() && (which.node.is_some() || which.task.is_some()) {
+        if full && found.is_empty() && (which.node.is_some() || which.task.is_some()) {
             eprintln!("longshore: there is no build data of that");
             return Ok(Exit::NotFound.into());
         }

@@ -45,9 +45,8 @@ impl Database {
         let schema = self.schema.clone().or(schema).unwrap_or_else(|| "public".to_owned());
         let mut cells = Vec::new();
         for (name, url) in urls {
-            // the error may show a part of the URL, which may hold a password
             let connect = Connect::new(url.expose(), &schema, pooled)
-                .map_err(|_| ConfigError::new(&source, "the database's address must be a URL like postgres://…"))?;
+                .map_err(|error| ConfigError::new(&source, error.to_string()))?;
             cells.push((name, connect));
         }
         if let Some(wanted) = &self.cell {

@@ -27,6 +27,9 @@ const EXAMPLE: &str = include_str!("dev.toml");
 ///
 /// The data stays from one start to the next. Where another `longshore dev` runs, this one joins it.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  longshore dev
+  longshore dev --config longshore.toml --data-dir ./pg")]
 pub(crate) struct Dev {
     /// The configuration; else an example with the actions echo and noop
     #[arg(long, value_name = "FILE")]
@@ -46,7 +49,12 @@ impl Dev {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let mut config = self.config()?;
         let listener = bind(self.listen, config.http.listen)?;
-        let server = if config.cells.is_empty() { Some(self.server()?) } else { None };
+        let server = if config.cells.is_empty() {
+            Some(self.server()?)
+        } else {
+            self.say_what_is_not_used();
+            None
+        };
         // from here on Ctrl-C ends the worker, and then the server
         let shutdown = on_signals()?;
         if let Some(server) = &server {
@@ -75,6 +83,17 @@ impl Dev {
         let mut config = Config::parse(EXAMPLE, "dev.toml")?;
         config.cells = Cells::from_environment()?;
         Ok(config)
+    }
+
+    /// With a database of somebody else's, what is said of a private one means nothing.
+    fn say_what_is_not_used(&self) {
+        for (option, is_given) in [("--data-dir", self.data_dir.is_some()), ("--pg-bin", self.pg_bin.is_some())] {
+            if is_given {
+                eprintln!(
+                    "longshore: {option} is not used: the database is named by DATABASE_URL or the configuration"
+                );
+            }
+        }
     }
 
     fn server(&self) -> anyhow::Result<Server> {

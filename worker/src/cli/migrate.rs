@@ -15,6 +15,9 @@ use super::{block_on, exit_of, told};
 /// The database is DATABASE_URL, else the configuration's database_url; with DATABASE_URL no configuration is needed. Of
 /// several cells all are migrated, one after the other, or the one that --cell names; exits 1 when one of them failed.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  DATABASE_URL=postgres://… longshore migrate
+  longshore migrate --dry-run | psql")]
 pub(crate) struct Migrate {
     /// Print the SQL that is pending, and nothing else: for psql
     #[arg(long)]

@@ -3,15 +3,23 @@
 //! They end with the codes of [`exit`].
 
 mod builds;
+mod completions;
+mod config;
+mod confirm;
 mod database;
 mod demo;
 mod design;
 mod dev;
 mod exit;
 mod migrate;
+mod queues;
 mod schedules;
+mod table;
 mod tasks;
+mod top;
+mod values;
 mod worker;
+mod workers;
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
@@ -22,6 +30,7 @@ use longshore_worker::config::ConfigError;
 use tracing_subscriber::EnvFilter;
 
 use exit::{BadInput, Exit};
+use table::table;
 
 /// What is logged unless RUST_LOG says otherwise; the name is the beginning of all our crates' names.
 const LOG_DEFAULT: &str = "warn,longshore=info";
@@ -39,10 +48,15 @@ pub(crate) enum Command {
     Worker(worker::Worker),
     Dev(dev::Dev),
     Demo(demo::Demo),
+    Tasks(tasks::Tasks),
+    Queues(queues::Queues),
+    Workers(workers::Workers),
+    Top(top::Top),
+    Schedules(schedules::Schedules),
     Builds(builds::Builds),
     Design(design::Design),
-    Schedules(schedules::Schedules),
-    Tasks(tasks::Tasks),
+    Config(config::Config),
+    Completions(completions::Completions),
     #[command(hide = true)]
     DemoProgram(demo::Program),
 }
@@ -58,10 +72,15 @@ impl Command {
             Self::Worker(worker) => worker.run(),
             Self::Dev(dev) => dev.run(),
             Self::Demo(demo) => demo.run(),
+            Self::Tasks(tasks) => tasks.run(),
+            Self::Queues(queues) => queues.run(),
+            Self::Workers(workers) => workers.run(),
+            Self::Top(top) => top.run(),
+            Self::Schedules(schedules) => schedules.run(),
             Self::Builds(builds) => builds.run(),
             Self::Design(design) => design.run(),
-            Self::Schedules(schedules) => schedules.run(),
-            Self::Tasks(tasks) => tasks.run(),
+            Self::Config(config) => config.run(),
+            Self::Completions(completions) => completions.run(),
             Self::DemoProgram(program) => program.run(),
         }
     }
@@ -76,14 +95,17 @@ pub(crate) fn log_to_stderr() -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(wanted.as_deref().unwrap_or(LOG_DEFAULT)).map_err(|error| {
         ConfigError::new("RUST_LOG", format!("must be directives such as {LOG_DEFAULT:?}: {error}"))
     })?;
-    let ansi = io::stderr().is_terminal();
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let ansi = io::stderr().is_terminal() && !plain;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(ansi).init();
     Ok(())
 }
 
-/// The error and its causes on one line; a cause that the text before it ends with is not told twice.
+/// The error and its causes on one line, with the remedy where one is known; a cause that the text before it ends with is
+/// not told twice.
 pub(crate) fn told(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).fold(String::new(), |mut told, cause| {
+    let remedy = error.downcast_ref().and_then(longshore_queue::Error::remedy);
+    let told = error.chain().map(ToString::to_string).fold(String::new(), |mut told, cause| {
         if !told.ends_with(&cause) {
             if !told.is_empty() {
                 told.push_str(": ");
@@ -91,7 +113,8 @@ pub(crate) fn told(error: &anyhow::Error) -> String {
             told.push_str(&cause);
         }
         told
-    })
+    });
+    remedy.map_or(told.clone(), |remedy| format!("{told}: {remedy}"))
 }
 
 /// How a command ends that ended with this error.
@@ -107,19 +130,6 @@ pub(crate) fn exit_of(error: &anyhow::Error) -> Exit {
     } else {
         Exit::Failed
     }
-}
-
-/// Rows in columns as wide as their widest entry; nothing but the head where there are none.
-fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
-    let mut lines = vec![head.map(str::to_owned)];
-    lines.extend(rows);
-    let widths: [usize; N] =
-        std::array::from_fn(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0));
-    let line = |line: &[String; N]| {
-        let padded: Vec<String> = line.iter().zip(widths).map(|(entry, width)| format!("{entry:width$}")).collect();
-        padded.join("  ").trim_end().to_owned() + "\n"
-    };
-    lines.iter().map(line).collect()
 }
 
 /// Runs one command's asynchronous part on this thread.

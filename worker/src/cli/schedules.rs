@@ -16,6 +16,10 @@ use super::{block_on, table};
 ///
 /// Exits 0 done, 1 failed (a run that is skipped as well), 2 wrong usage, 3 when there is no schedule of that name.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  longshore schedules list
+  longshore schedules pause nightly
+  longshore schedules run nightly")]
 pub(crate) struct Schedules {
     #[command(subcommand)]
     action: Action,

@@ -11,6 +11,9 @@ use longshore_worker::metrics;
 ///
 /// Exits 0 when all it had claimed is done, 10 when something was given back, 11 when something was left to its lease.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  longshore worker --config longshore.toml
+  RUST_LOG=warn,longshore=debug longshore worker")]
 pub(crate) struct Worker {
     /// The configuration; else LONGSHORE_CONFIG, else ./longshore.toml
     #[arg(long, value_name = "FILE")]

@@ -21,6 +21,11 @@ impl ConfigError {
         Self { problems: vec![format!("{place}: {what}")] }
     }
 
+    /// Several problems, each with its place.
+    pub(super) fn unless_empty(problems: Vec<String>) -> Result<(), Self> {
+        if problems.is_empty() { Ok(()) } else { Err(Self { problems }) }
+    }
+
     /// The problems in the order of their lines, at most 20 and a count of those left out.
     pub fn problems(&self) -> &[String] {
         &self.problems

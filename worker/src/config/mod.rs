@@ -4,8 +4,10 @@
 
 mod cells;
 mod design;
+mod environment;
 mod error;
 mod keys;
+mod print;
 mod read;
 mod secret_source;
 mod section;
@@ -194,8 +196,7 @@ impl Config {
 
     fn load_with(path: Option<&Path>, environment: Vec<(OsString, OsString)>) -> Result<Self, ConfigError> {
         let variable = environment.iter().find(|(name, value)| name == "LONGSHORE_CONFIG" && !value.is_empty());
-        let named = path.map(Path::to_owned).or_else(|| variable.map(|(_, path)| PathBuf::from(path)));
-        let path = named.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
+        let path = file_of(path, variable.map(|(_, path)| path.clone()));
         let name = path.display().to_string();
         let mut config = Self::parse(&read_file(&path, &name)?, &name)?;
         config.cells = config.cells.won_over_by(Cells::of(environment)?, &name)?;
@@ -240,6 +241,17 @@ fn parse_with<T>(text: &str, name: &str, read: impl FnOnce(&Section<'_>) -> T) -
     let taken = read(&Section::root(table.get_ref(), &report));
     report.finish()?;
     Ok(taken)
+}
+
+/// The file that a command means.
+fn file_named(path: Option<&Path>) -> PathBuf {
+    file_of(path, std::env::var_os("LONGSHORE_CONFIG").filter(|value| !value.is_empty()))
+}
+
+/// The same, where the environment says this.
+fn file_of(path: Option<&Path>, variable: Option<OsString>) -> PathBuf {
+    let named = path.map(Path::to_owned).or_else(|| variable.map(PathBuf::from));
+    named.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE))
 }
 
 fn read_file(path: &Path, name: &str) -> Result<String, ConfigError> {

@@ -18,10 +18,6 @@ use super::section::{Section, cut, type_of};
 /// As in the database's domain `task_design_ref`; what servers take is about as much.
 const URL_MAX_BYTES: usize = 2048;
 
-/// What a database's URL must be.
-pub(super) const POSTGRES_URL: &str =
-    "a URL such as postgres://user:password@host:5432/database, its parts percent-encoded (the value is not shown)";
-
 impl<'a> Section<'a> {
     /// A string; `None` if it is absent and has no default.
     pub(super) fn text(&self, name: &str) -> Option<String> {
@@ -250,10 +246,7 @@ pub(super) fn wrong_text(kind: &Kind, text: &str) -> Option<String> {
             .is_err()
             .then(|| "an IP address and a port such as \"127.0.0.1:9464\"".to_owned()),
         Kind::HttpUrl => wrong_http_url(text),
-        Kind::PostgresUrl => {
-            let scheme = ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme));
-            (!scheme || Url::parse(text).is_err()).then(|| POSTGRES_URL.to_owned())
-        }
+        Kind::PostgresUrl => longshore_queue::wrong_address(text),
         _ => None,
     }
 }

@@ -64,6 +64,7 @@ impl Command {
         let mut transcript = Transcript::new(context, self.settings.stdout, self.settings.max_output_bytes);
         let (end, exit) = self.see_through(context, &task, &mut tree, &mut transcript).await;
         let (verdict, last_error) = transcript.finish();
+        let verdict = verdict.map(|verdict| verdict.on_attempt_of(context.task()));
         let (outcome, kept) = ending::outcome(end, exit, verdict, &last_error);
         if let Some(message) = kept {
             context.message(message);

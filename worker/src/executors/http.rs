@@ -123,7 +123,10 @@ impl Http {
         };
         let mut said = protocol::read_body(&String::from_utf8_lossy(&body));
         said.ask(context);
-        let (outcome, kept) = said.verdict.map_or_else(|| (Outcome::success(), None), protocol::Verdict::settle);
+        let (outcome, kept) = match said.verdict {
+            Some(verdict) => verdict.on_attempt_of(context.task()).settle(),
+            None => (Outcome::success(), None),
+        };
         for message in said.messages.into_iter().chain(kept) {
             context.message(message);
         }

@@ -9,7 +9,7 @@ mod subtasks;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use longshore_queue::{Bubble, NewBuildData, NewTask, Outcome, ResultMessage, ResultStatus, TaskResult, Wait};
+use longshore_queue::{Bubble, NewBuildData, NewTask, Outcome, ResultMessage, ResultStatus, Task, TaskResult, Wait};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -73,6 +73,18 @@ pub(crate) enum Verdict {
 }
 
 impl Verdict {
+    /// The same, but on the task's last attempt: what asks for another one then is its end, a failure with all that it
+    /// names.
+    pub(crate) fn on_attempt_of(self, task: &Task) -> Self {
+        match self {
+            Self::Retry(_, result) if task.attempt >= task.max_attempts => {
+                let reason = result.reason.or_else(|| Some("retry_after".to_owned()));
+                Self::Ended(TaskResult { status: ResultStatus::Failure, reason, ..result })
+            }
+            verdict => verdict,
+        }
+    }
+
     /// What the verdict makes of the attempt when nothing speaks against it; and, for the task's log, what of the result
     /// the outcome has no place for.
     pub(crate) fn settle(self) -> (Outcome, Option<ResultMessage>) {

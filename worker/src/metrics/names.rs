@@ -114,6 +114,12 @@ pub const METRICS: &[Metric] = &[
         "age of the oldest due task; leader only",
     ),
     metric(
+        "longshore_queue_paused",
+        Gauge,
+        &["cell", "queue"],
+        "1 while all of the queue is paused, else 0; leader only",
+    ),
+    metric(
         "longshore_queue_tasks",
         Gauge,
         &["cell", "queue", "state"],

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use longshore_queue::Depth;
+use longshore_queue::{Depth, Pause};
 use metrics::{Counter, Gauge, counter, gauge};
 
 use crate::fleet::Fleet;
@@ -33,6 +33,7 @@ pub(super) struct Gauges {
 struct OfQueue {
     states: [Gauge; STATES.len()],
     oldest_ready_age: Gauge,
+    paused: Gauge,
 }
 
 impl Gauges {
@@ -52,7 +53,8 @@ impl Gauges {
             });
             let oldest_ready_age = gauge!("longshore_queue_oldest_ready_age_seconds", "cell" => cell.clone(),
                 "queue" => queue.clone());
-            (queue, OfQueue { states, oldest_ready_age })
+            let paused = gauge!("longshore_queue_paused", "cell" => cell.clone(), "queue" => queue.clone());
+            (queue, OfQueue { states, oldest_ready_age, paused })
         };
         let gauges = Self {
             leader: gauge!("longshore_leader", "cell" => cell.clone()),
@@ -72,7 +74,8 @@ impl Gauges {
 
     /// All that only the active instance knows is unknown.
     pub(super) fn say_nothing(&self) {
-        let of_queues = self.queues.values().flat_map(|one| one.states.iter().chain([&one.oldest_ready_age]));
+        let of_queues =
+            self.queues.values().flat_map(|one| one.states.iter().chain([&one.oldest_ready_age, &one.paused]));
         let all = [&self.alive, &self.oldest_xmin_age].into_iter().chain(of_queues);
         for gauge in all.chain(self.tables.values().flatten()) {
             gauge.set(f64::NAN);
@@ -85,6 +88,14 @@ impl Gauges {
             gauge.set(count as f64);
         }
         of_queue.oldest_ready_age.set(depth.oldest_ready_age_seconds);
+    }
+
+    /// The pauses that hold; one of an action alone does not make a queue a paused one.
+    pub(super) fn paused(&self, pauses: &[Pause]) {
+        for (queue, gauges) in &self.queues {
+            let is_paused = pauses.iter().any(|pause| pause.action.is_none() && pause.queue.as_ref() == Some(queue));
+            gauges.paused.set(f64::from(u8::from(is_paused)));
+        }
     }
 
     /// A task of a dead worker runs again, or has no attempt left.

@@ -27,6 +27,7 @@ impl Worker {
 
     /// Makes the cells of these names and databases: the executors and the slots of a queue are shared by all.
     pub(super) fn build(&self, cells: Vec<(Arc<str>, Connect)>, executors: &Handle) -> Result<Vec<Cell>, StartError> {
+        self.config.check_start()?;
         let readings = Arc::new(Readings::default());
         let mut made: BTreeMap<&str, Arc<dyn Executor>> = BTreeMap::new();
         for (name, action) in &self.config.actions {

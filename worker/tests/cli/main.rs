@@ -3,10 +3,13 @@
 
 mod builds;
 mod cells;
+mod config;
 mod demo;
 mod design;
 mod dev;
+mod examples;
 mod migrate;
+mod operation;
 mod schedules;
 mod tasks;
 mod tasks_list;
@@ -84,6 +87,11 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
+        // a test that failed leaves no process behind
+        for process in self.processes() {
+            let pid = process.split_whitespace().next().unwrap_or_default();
+            Command::new("kill").args(["-KILL", pid]).stderr(Stdio::null()).status().ok();
+        }
         fs::remove_dir_all(&self.0).expect("the folder is removed");
     }
 }

@@ -41,9 +41,8 @@ async fn schedules_are_listed_paused_resumed_and_run() {
     assert_eq!(listed.status.code(), Some(0), "{}", stderr(&listed));
     assert_eq!(
         stdout(&listed),
-        "NAME     WHEN                      ACTION  QUEUE    LAST  NEXT  STATE\n\
-         nightly  30 2 * * * Europe/Berlin  backup  default              on\n\
-         often    every 90s                 poll    default              on\n"
+        "nightly\t30 2 * * * Europe/Berlin\tbackup\tdefault\t\t\ton\n\
+         often\tevery 90s\tpoll\tdefault\t\t\ton\n"
     );
     assert_eq!(longshore(&["schedules", "pause", "often"]).status.code(), Some(0));
     let json: Value = serde_json::from_slice(&longshore(&["schedules", "list", "--json"]).stdout).expect("JSON");

@@ -64,12 +64,12 @@ async fn a_log_is_followed_until_the_task_has_ended() {
     )
     .await;
     let id = task_id(&longshore(&["builds", "list", "--json"]));
-    let log = folder.0.join("log");
+    let (log, end) = (folder.0.join("log"), folder.0.join("end"));
     let mut follow = folder
         .longshore(&["tasks", "logs", "--follow", &id])
         .env("DATABASE_URL", &database)
         .stdout(File::create(&log).expect("a log"))
-        .stderr(Stdio::null())
+        .stderr(File::create(&end).expect("a log"))
         .spawn()
         .expect("a process");
     for number in 1..=2 {
@@ -82,6 +82,7 @@ async fn a_log_is_followed_until_the_task_has_ended() {
     crate::schedules::run(&database, "UPDATE tasks SET \"terminate\" = true").await;
     assert_eq!(follow.wait().expect("its end").code(), Some(0));
     assert_eq!(read(&log).lines().count(), 2);
+    assert_eq!(read(&end), format!("longshore: task {id} ended: terminated failure (terminated)\n"));
 }
 
 #[tokio::test]

@@ -53,9 +53,8 @@ async fn tasks_are_listed_by_every_filter_the_newest_first_and_page_by_page() {
     assert_eq!((all.len(), all[0].as_str(), all[34].as_str()), (35, "last", "a"));
 
     let table = stdout(&longshore(&["tasks", "list", "--queue", "mail"]));
-    let words: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(words[0], ["TASK", "QUEUE", "ACTION", "STATUS", "RESULT", "ATTEMPT", "CREATED", "TOOK"]);
-    assert_eq!(words[1][1..7], ["mail", "b", "terminated", "failure", "(terminated)", "0/20"]);
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split('\t').collect()).collect();
+    assert_eq!(rows[0][1..6], ["mail", "b", "terminated", "failure (terminated)", "0/20"]);
 }
 
 #[tokio::test]
@@ -117,5 +116,5 @@ async fn what_cannot_be_listed_is_wrong_usage_and_a_tree_that_is_not_there_exits
     let id = "01890a5d-ac96-774b-8cce-b302099a8057";
     let none = longshore(&["tasks", "tree", id]);
     assert_eq!((none.status.code(), stderr(&none)), (Some(3), format!("longshore: there is no task {id}\n")));
-    assert_eq!(stdout(&longshore(&["tasks", "list", "--root", id])).lines().count(), 1, "the head");
+    assert_eq!(stdout(&longshore(&["tasks", "list", "--root", id])), "");
 }

@@ -93,9 +93,11 @@ async fn a_wrong_value_is_named_with_its_remedy() {
         (&["a", "--timeout", "long"], 2, "--timeout"),
         (&["a", "--on-subtask-failure", "never"], 2, "terminate_dependants"),
         (&["a", "--unique-until-ended"], 2, "--unique-key"),
-        (&["a", "--priority", "10"], 2, "priority_is_0_to_9"),
+        (&["a", "--priority", "10"], 2, "priority_is_0_to_9\": 0 comes first, 9 last"),
         (&["a", "--priority", "-1"], 2, "priority_is_0_to_9"),
-        (&["", "--queue", "q"], 2, "action_is_1_to_128_bytes"),
+        (&["", "--queue", "q"], 2, "action_is_1_to_128_bytes\": say what to do, or shorten it"),
+        (&["a", "--parent", "42"], 2, "ids are UUIDs such as 0199d4a0-1c5e-7c3e-9b7f-6f2a54d1c0aa"),
+        (&["a", "--run-at", "2030-01-01"], 2, "such as 2030-01-01T02:00:00Z"),
         (
             &["a", "--parent", "01890a5d-ac96-774b-8cce-b302099a8057"],
             2,
@@ -107,6 +109,14 @@ async fn a_wrong_value_is_named_with_its_remedy() {
         assert!(stderr(&output).contains(words), "{arguments:?}: {}", stderr(&output));
         assert_eq!(stdout(&output), "");
     }
+    let mysql =
+        folder.longshore(&["tasks", "list"]).env("DATABASE_URL", "mysql://me:secret@h/d").output().expect("output");
+    assert_eq!(mysql.status.code(), Some(64));
+    assert_eq!(
+        stderr(&mysql),
+        "longshore: DATABASE_URL: must be a URL such as postgres://user:password@host:5432/database, its parts \
+         percent-encoded (the value is not shown): mysql:// is another kind of database\n"
+    );
     let closed = folder
         .longshore(&["tasks", "list"])
         .env("DATABASE_URL", "postgres://me:secret@127.0.0.1:1/none")
@@ -123,12 +133,12 @@ async fn waiting_says_how_each_task_ended_and_stops_when_its_time_is_over() {
     let insert = || stdout(&longshore(&["tasks", "insert", "work"])).trim().to_owned();
     let (good, bad, open) = (insert(), insert(), insert());
     run(&database, &end(&good, "success", "")).await;
-    run(&database, &end(&bad, "failure", ", \"reason\": \"exit\"")).await;
+    run(&database, &end(&bad, "failure", ", \"reason\": \"exit\", \"message\": \"code\\n 1\"")).await;
     let waited = longshore(&["tasks", "wait", &good]);
     assert_eq!((waited.status.code(), stdout(&waited)), (Some(0), format!("{good} complete success\n")));
     let waited = longshore(&["tasks", "wait", &good, &bad]);
     assert_eq!(waited.status.code(), Some(1));
-    assert!(stdout(&waited).contains(&format!("{bad} complete failure (exit)\n")), "{}", stdout(&waited));
+    assert!(stdout(&waited).contains(&format!("{bad} complete failure (exit): code  1\n")), "{}", stdout(&waited));
     let waited = longshore(&["tasks", "wait", &good, &open, "--timeout", "200ms"]);
     assert_eq!((waited.status.code(), stdout(&waited)), (Some(124), format!("{good} complete success\n")));
     let none = longshore(&["tasks", "wait", "01890a5d-ac96-774b-8cce-b302099a8057"]);

@@ -115,6 +115,16 @@ async fn a_result_is_final_unless_a_bad_exit_overrides_its_success() {
 }
 
 #[tokio::test]
+async fn a_retry_asked_for_on_the_last_attempt_is_a_failure_with_all_that_it_names() {
+    let script = r#"echo '{"result":{"status":"failure","failures":["node1"],"message":"m","retry_after":"30s"}}'"#;
+    let mut last = attempt_of(longshore_queue::Task { max_attempts: 3, ..task() }, DEADLINE);
+    let expected = r#"ended {"status":"failure","message":"m","reason":"retry_after","failures":["node1"]}"#;
+    assert_eq!(last.story(&sh_jsonl(script)).await, [expected]);
+    let before = attempt().story(&sh_jsonl(script)).await;
+    assert_eq!(before.last().unwrap(), "retry in 30s, retry_after: m");
+}
+
+#[tokio::test]
 async fn a_message_arrives_before_the_end() {
     let executor = sh("echo $$; exec sleep 1000");
     let attempt = attempt();

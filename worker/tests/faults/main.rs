@@ -17,8 +17,10 @@ mod chaos;
 mod cuts;
 mod designs;
 mod executors;
+mod failover;
 mod health;
 mod hostile;
+mod hosts;
 mod killed;
 mod leader;
 mod models;
@@ -29,6 +31,7 @@ mod poor;
 mod produce;
 mod program;
 mod proxy;
+mod restore;
 mod rig;
 mod schedules;
 mod shutdown;
@@ -73,6 +76,11 @@ fn main() -> ExitCode {
             messages_cut_at_every_point_stay_gap_free, retries_cut_at_every_point_burn_no_further_attempt;
         outage: a_database_away_longer_than_a_lease_costs_no_healthy_worker_its_task,
             killed_postgres_loses_no_acknowledged_insert_and_doubles_no_completion;
+        hosts: a_worker_and_all_its_connections_follow_the_server_that_can_be_written,
+            the_command_line_finds_the_server_that_can_be_written_and_says_why_none_can;
+        failover: with_a_synchronous_standby_nothing_that_was_acknowledged_is_lost,
+            an_asynchronous_standby_loses_its_lag_and_nothing_else_and_sticks_nowhere;
+        restore: a_dump_of_a_queue_at_work_is_restored_and_drained;
         pooler: a_pooler_that_refuses_our_settings_is_named, a_pooler_that_drops_our_settings_is_found_out,
             behind_a_pooler_that_was_named_thousands_of_tasks_end_with_their_own_rows;
         shutdown: sigterm_finishes_what_runs_and_claims_nothing_more, at_the_deadline_what_runs_is_given_back_unburnt,
@@ -118,7 +126,8 @@ fn main() -> ExitCode {
             a_schedule_that_cannot_fire_says_why_and_the_others_go_on;
         health: a_worker_answers_for_its_life_its_readiness_and_its_metrics;
         hostile: any_row_that_is_accepted_ends_and_no_worker_is_harmed;
-        versions: an_older_worker_goes_on_while_and_after_the_schema_moves_on;
+        versions: an_older_worker_goes_on_while_and_after_the_schema_moves_on,
+            workers_of_the_release_before_go_on_while_the_schema_is_migrated_and_are_replaced_one_by_one;
     ];
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(AT_ONCE);

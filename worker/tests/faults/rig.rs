@@ -22,6 +22,9 @@ use crate::support::{Database, PATIENCE, database};
 /// How often a condition outside the database is looked at.
 const LOOK: Duration = Duration::from_millis(10);
 
+/// The binary that is tested.
+pub(crate) const LONGSHORE: &str = env!("CARGO_BIN_EXE_longshore");
+
 /// What a story runs on; its folder goes with it.
 pub(crate) struct Rig {
     pub(crate) database: Database,
@@ -37,6 +40,8 @@ pub(crate) struct Setup {
     pub(crate) cells: Vec<(&'static str, String)>,
     /// The binary `longshore`, instead of the test's program with its executors in Rust.
     pub(crate) binary: bool,
+    /// Another one, such as that of an earlier release.
+    pub(crate) other_binary: Option<PathBuf>,
     pub(crate) concurrency: u32,
     /// Further top-level keys.
     pub(crate) top: String,
@@ -53,6 +58,7 @@ impl Default for Setup {
             url: None,
             cells: Vec::new(),
             binary: false,
+            other_binary: None,
             concurrency: 16,
             top: String::new(),
             worker: String::new(),
@@ -82,7 +88,8 @@ impl Rig {
         Self::with(Database { tcp_url: server.tcp_url("postgres").unwrap(), connect, url }).await
     }
 
-    async fn with(database: Database) -> Self {
+    /// On a database that has the tables already.
+    pub(crate) async fn with(database: Database) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("longshore-faults-{}-{number}", std::process::id()));
@@ -97,7 +104,7 @@ impl Rig {
 
     /// Starts a worker.
     pub(crate) fn start(&self, setup: Setup) -> Process {
-        let Setup { name, url, cells, binary, concurrency, top, worker, sections } = setup;
+        let Setup { name, url, cells, binary, other_binary, concurrency, top, worker, sections } = setup;
         let mut toml = format!(
             "{top}\n[http]\nlisten = \"127.0.0.1:0\"\n[worker]\nname = \"{name}\"\n{worker}\n\
              [queues.default]\nconcurrency = {concurrency}\n[actions.noop]\nexecutor = \"noop\"\n"
@@ -112,7 +119,7 @@ impl Rig {
         let config = self.path(&format!("{name}.toml"));
         std::fs::write(&config, toml).unwrap();
         let mut command = if binary {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_longshore"));
+            let mut command = Command::new(other_binary.unwrap_or_else(|| LONGSHORE.into()));
             command.arg("worker");
             command
         } else {

@@ -205,3 +205,19 @@ fn a_superuser_with_odd_letters_is_found_through_the_url() {
     assert_eq!(query(&server, "SELECT current_user"), "an odd@name");
     assert!(Path::new(server.bin_dir()).join("postgres").is_file());
 }
+
+#[test]
+fn a_standby_has_what_its_primary_has_and_can_be_promoted() {
+    let primary = temporary();
+    let standby = match Server::standby(&primary, &Options::for_tests()) {
+        Ok(standby) => standby,
+        Err(Error::Lacks { program, bin_dir }) => return println!("skipped: no {program} in {}", bin_dir.display()),
+        Err(error) => panic!("{error}"),
+    };
+    query(&primary, "CREATE TABLE later (number int)");
+    wait_until("it streams", || query(&standby, "SELECT to_regclass('later') IS NOT NULL") == "t");
+    assert_eq!(query(&standby, "SELECT pg_is_in_recovery()"), "t");
+    primary.kill().expect("killed");
+    assert_eq!(query(&standby, "SELECT pg_promote()"), "t");
+    assert_eq!(query(&standby, "INSERT INTO later VALUES (7) RETURNING number"), "7");
+}

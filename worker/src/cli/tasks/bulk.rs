@@ -1,13 +1,13 @@
 //! Doing something to many tasks: those named, or all that a filter finds, once that was confirmed.
 
-use std::io::{self, BufRead, IsTerminal, Write};
-
 use clap::Args;
 use longshore_queue::{ResultStatus, Session, Status};
 use uuid::Uuid;
 
 use super::filter::Filters;
+use crate::cli::confirm::confirmed;
 use crate::cli::exit::BadInput;
+use crate::cli::values::uuid;
 
 /// The most that one command does something to: their ids are held in memory. Whoever means more runs it again.
 const BULK_MAX: i32 = 100_000;
@@ -16,7 +16,7 @@ const BULK_MAX: i32 = 100_000;
 #[command(group = clap::ArgGroup::new("which").args(["tasks"]).conflicts_with("filter"))]
 pub(super) struct Bulk {
     /// Which tasks; else all that the filters find
-    #[arg(value_name = "TASK")]
+    #[arg(value_name = "TASK", value_parser = uuid)]
     tasks: Vec<Uuid>,
     #[command(flatten)]
     filters: Filters,
@@ -53,18 +53,6 @@ impl Bulk {
         if found.is_empty() || self.yes {
             return Ok(found);
         }
-        if !io::stdin().is_terminal() {
-            return Err(BadInput(format!("there is no terminal to ask at: say --yes to {verb} them")).into());
-        }
         Ok(if confirmed(verb)? { found } else { Vec::new() })
     }
-}
-
-/// Asks, and takes nothing but a yes for one.
-fn confirmed(verb: &str) -> io::Result<bool> {
-    eprint!("{verb} them? [y/N] ");
-    io::stderr().flush()?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

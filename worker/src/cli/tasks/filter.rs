@@ -6,6 +6,7 @@ use longshore_queue::{Filter, ResultStatus, Session, Status, Within, find_in_tre
 use uuid::Uuid;
 
 use crate::cli::database::ask;
+use crate::cli::values::uuid;
 
 #[derive(Debug, Clone, Args)]
 #[group(id = "filter", multiple = true)]
@@ -23,10 +24,10 @@ pub(super) struct Filters {
     #[arg(long, value_delimiter = ',', value_parser = results())]
     result: Vec<ResultStatus>,
     /// Subtasks of this task, without theirs
-    #[arg(long, value_name = "TASK", conflicts_with = "root")]
+    #[arg(long, value_name = "TASK", conflicts_with = "root", value_parser = uuid)]
     parent: Option<Uuid>,
     /// This task and all below it
-    #[arg(long, value_name = "TASK")]
+    #[arg(long, value_name = "TASK", value_parser = uuid)]
     root: Option<Uuid>,
     /// Inserted by this schedule
     #[arg(long, value_name = "NAME")]

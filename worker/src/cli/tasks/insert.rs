@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::cli::database::ask;
 use crate::cli::exit::{BadInput, Exit};
+use crate::cli::values::{duration, instant, uuid};
 
 /// The most that is read as JSON: the payload's limit, with room for spaces.
 const INPUT_MAX_BYTES: u64 = 1024 * 1024;
@@ -39,13 +40,13 @@ pub(super) struct Insert {
     #[arg(long, allow_negative_numbers = true)]
     priority: Option<i16>,
     /// Not before this instant, such as 2030-01-01T02:00:00Z
-    #[arg(long, value_name = "INSTANT")]
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
     run_at: Option<DateTime<Utc>>,
     /// After so many attempts a failure is final
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     max_attempts: Option<i16>,
     /// How long one attempt may take, such as 90s
-    #[arg(long, value_parser = humantime::parse_duration)]
+    #[arg(long, value_parser = duration)]
     timeout: Option<Duration>,
     /// At most one task of the queue with this key waits
     #[arg(long, value_name = "KEY")]
@@ -54,10 +55,10 @@ pub(super) struct Insert {
     #[arg(long, requires = "unique_key")]
     unique_until_ended: bool,
     /// The task that it is a part of
-    #[arg(long, value_name = "TASK")]
+    #[arg(long, value_name = "TASK", value_parser = uuid)]
     parent: Option<Uuid>,
     /// Subtasks of the same parent that end first; several with commas
-    #[arg(long, value_name = "TASK", value_delimiter = ',')]
+    #[arg(long, value_name = "TASK", value_delimiter = ',', value_parser = uuid)]
     after: Vec<Uuid>,
     /// What a failed subtask of it means for the others
     #[arg(long, value_name = "POLICY", value_parser = policies())]
@@ -72,7 +73,7 @@ pub(super) struct Insert {
     #[arg(long, value_name = "JSON")]
     request_context: Option<String>,
     /// A UUIDv7 of your own
-    #[arg(long, value_name = "UUID")]
+    #[arg(long, value_name = "UUID", value_parser = uuid)]
     task_id: Option<Uuid>,
 }
 

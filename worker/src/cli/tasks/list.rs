@@ -13,6 +13,7 @@ use super::{result, took};
 use crate::cli::database::ask;
 use crate::cli::exit::Exit;
 use crate::cli::table;
+use crate::cli::values::uuid;
 
 /// Prints tasks, the newest first
 ///
@@ -29,6 +30,7 @@ pub(super) struct List {
     #[arg(
         long,
         value_name = "TASK",
+        value_parser = uuid,
         default_value = "ffffffff-ffff-ffff-ffff-ffffffffffff",
         hide_default_value = true
     )]

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use chrono::SecondsFormat;
 use clap::Args;
 use longshore_queue::{
-    Connect, Listener, RecordedMessage, Session, Status, TreeCursor, TreeMessage, follow_log, messages, read,
-    tree_messages,
+    Connect, Listener, RecordedMessage, Session, Status, TaskState, TreeCursor, TreeMessage, follow_log, messages,
+    read, tree_messages,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -15,6 +15,8 @@ use uuid::Uuid;
 use super::not_found;
 use crate::cli::database::ask;
 use crate::cli::exit::Exit;
+use crate::cli::table::printable;
+use crate::cli::values::uuid;
 
 /// Messages read by one statement.
 const PAGE: i32 = 1000;
@@ -33,8 +35,13 @@ const ANNOUNCE: Duration = Duration::from_secs(12);
 
 /// Prints a task's messages, in order, or with --tree those of all tasks below it as well
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  longshore tasks logs -f TASK
+  longshore tasks logs --tree TASK
+  longshore tasks logs --json --after 100 TASK | jq -r 'select(.error) | .message'")]
 pub(super) struct Logs {
     /// Which task
+    #[arg(value_parser = uuid)]
     task: Uuid,
     /// Goes on with what comes, until the task has ended
     #[arg(long, short)]
@@ -60,7 +67,11 @@ impl Logs {
             let Some(state) = ask!(session, db => read(db, self.task)) else { return Ok(not_found(self.task)) };
             let has_ended = Status::parse(&state.status).is_none_or(Status::has_ended);
             while self.page(session, &mut position).await? {}
-            let Some(ears) = ears.as_mut().filter(|_| !has_ended) else { return Ok(Exit::Done) };
+            let Some(ears) = &mut ears else { return Ok(Exit::Done) };
+            if has_ended {
+                eprintln!("longshore: {}", ended(&state));
+                return Ok(Exit::Done);
+            }
             tokio::time::sleep(PAUSE_MIN.max(began.elapsed() * (SHARE - 1))).await;
             ears.wait(session).await?;
         }
@@ -109,6 +120,13 @@ impl Logs {
         let context = message.context.as_ref().map_or_else(String::new, |context| format!("{context}: "));
         format!("{ts} {} {task}{context}{}\n", if message.error { "ERROR" } else { "     " }, message.message)
     }
+}
+
+/// How a task has ended, for people.
+fn ended(task: &TaskState) -> String {
+    let reason = task.result_reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
+    let said = task.result_message.as_ref().map_or_else(String::new, |said| format!(": {}", printable(said)));
+    format!("task {} ended: {} {}{reason}{said}", task.task_id, task.status, task.result_status)
 }
 
 /// Up to where was read.

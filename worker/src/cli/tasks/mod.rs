@@ -1,6 +1,7 @@
 //! `longshore tasks`, a file for each command: a struct of what the command line gives, and `run`.
 
 mod bulk;
+mod explain;
 mod filter;
 mod insert;
 mod list;
@@ -36,6 +37,7 @@ pub(crate) struct Tasks {
 #[derive(Debug, Subcommand)]
 enum Action {
     List(list::List),
+    Explain(explain::Explain),
     Tree(tree::Tree),
     Show(show::Show),
     Logs(logs::Logs),
@@ -51,6 +53,7 @@ impl Tasks {
             let mut session = self.database.session().await?;
             let exit = match self.action {
                 Action::List(list) => list.run(&mut session).await?,
+                Action::Explain(explain) => explain.run(&mut session).await?,
                 Action::Tree(tree) => tree.run(&mut session).await?,
                 Action::Show(show) => show.run(&mut session).await?,
                 Action::Logs(logs) => logs.run(&mut session, &self.database.connect()?).await?,

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::bulk::Bulk;
 use super::not_found;
+use crate::cli::confirm::Bar;
 use crate::cli::database::ask;
 use crate::cli::exit::Exit;
 
@@ -33,25 +34,34 @@ impl Retry {
         let ended = [Status::Complete, Status::Terminated];
         let failed = [ResultStatus::Failure, ResultStatus::PartialSuccess];
         let mut exit = Exit::Done;
-        for task in self.bulk.tasks(session, "retry", &ended, &failed).await? {
-            exit = exit.and(retry(session, task, self.failed_only).await?);
+        let tasks = self.bulk.tasks(session, "retry", &ended, &failed).await?;
+        let mut bar = Bar::new(tasks.len());
+        for task in tasks {
+            exit = exit.and(retry(session, task, self.failed_only, &mut bar).await?);
+            bar.step();
         }
         Ok(exit)
     }
 }
 
-async fn retry(session: &mut Session, task: Uuid, failed_only: bool) -> anyhow::Result<Exit> {
-    let Some(old) = ask!(session, db => task_lines(db, &[task])).pop() else { return Ok(not_found(task)) };
+async fn retry(session: &mut Session, task: Uuid, failed_only: bool, bar: &mut Bar) -> anyhow::Result<Exit> {
+    let old = ask!(session, db => task_lines(db, &[task])).pop();
+    let Some(old) = old else {
+        bar.wipe();
+        return Ok(not_found(task));
+    };
     let mut step = session.step().await?;
     let inserted = match retry_task(step.db(), task, failed_only).await {
         // refused for what it is: the others may be better
         Err(error) if !error.is_passing() => {
+            bar.wipe();
             eprintln!("longshore: {error}");
             return Ok(Exit::Failed);
         }
         inserted => inserted?,
     };
     step.done().await?;
+    bar.wipe();
     match inserted {
         Some(new) => println!("{new}"),
         None => eprintln!("longshore: task {task} is not inserted again: one with its unique key waits already"),

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::not_found;
 use crate::cli::database::ask;
 use crate::cli::exit::Exit;
+use crate::cli::values::uuid;
 
 /// The entries of build data that a document has, as the function `task_document` has them.
 const BUILD_DATA: BuildView = BuildView { latest: false, full: true, limit: 1000 };
@@ -22,6 +23,7 @@ const BUILD_DATA: BuildView = BuildView { latest: false, full: true, limit: 1000
   longshore tasks show TASK --subtask-errors | jq .subtask_errors")]
 pub(super) struct Show {
     /// Which task
+    #[arg(value_parser = uuid)]
     task: Uuid,
     /// So many layers, the task itself is the first
     #[arg(long)]

@@ -5,6 +5,7 @@ use longshore_queue::{ResultStatus, Session, Status, task_lines, terminate};
 
 use super::bulk::Bulk;
 use super::not_found;
+use crate::cli::confirm::Bar;
 use crate::cli::database::ask;
 use crate::cli::exit::Exit;
 
@@ -29,14 +30,19 @@ impl Terminate {
     pub(super) async fn run(self, session: &mut Session) -> anyhow::Result<Exit> {
         let by = self.by.as_deref();
         let mut exit = Exit::Done;
-        for task in self.bulk.tasks(session, "terminate", &OPEN, &ResultStatus::ALL).await? {
-            if ask!(session, db => terminate(db, task, by)) {
+        let tasks = self.bulk.tasks(session, "terminate", &OPEN, &ResultStatus::ALL).await?;
+        let mut bar = Bar::new(tasks.len());
+        for task in tasks {
+            let was_open = ask!(session, db => terminate(db, task, by));
+            bar.wipe();
+            if was_open {
                 println!("{task}");
             } else if ask!(session, db => task_lines(db, &[task])).is_empty() {
                 exit = exit.and(not_found(task));
             } else {
                 eprintln!("longshore: task {task} has ended already");
             }
+            bar.step();
         }
         Ok(exit)
     }

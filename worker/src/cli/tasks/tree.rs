@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{not_found, result, took};
 use crate::cli::database::ask;
 use crate::cli::exit::Exit;
+use crate::cli::values::uuid;
 
 /// The most tasks that are drawn: what is more is not read by people.
 const DRAWN_MAX: usize = 5_000;
@@ -23,6 +24,7 @@ const DRAWN_MAX: usize = 5_000;
   longshore tasks tree TASK --breadth 5 --layers 2")]
 pub(super) struct Tree {
     /// Which task
+    #[arg(value_parser = uuid)]
     task: Uuid,
     /// At most so many subtasks of a task, the first ones
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(i32).range(1..=1000))]

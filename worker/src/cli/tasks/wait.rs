@@ -9,6 +9,8 @@ use uuid::Uuid;
 use super::{not_found, result};
 use crate::cli::database::ask;
 use crate::cli::exit::Exit;
+use crate::cli::table::printable;
+use crate::cli::values::{duration, uuid};
 
 /// The pause after the first look, and the longest between two.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -22,10 +24,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
   longshore tasks wait --timeout 5m $(longshore tasks insert resize --payload '{\"width\": 80}')")]
 pub(super) struct Wait {
     /// Which tasks
-    #[arg(value_name = "TASK", required = true)]
+    #[arg(value_name = "TASK", required = true, value_parser = uuid)]
     tasks: Vec<Uuid>,
     /// So long at most, such as 90s or 5m; else as long as it takes
-    #[arg(long, value_parser = humantime::parse_duration)]
+    #[arg(long, value_parser = duration)]
     timeout: Option<Duration>,
 }
 
@@ -41,7 +43,9 @@ impl Wait {
                 exit = exit.and(not_found(*missing));
             }
             for line in lines.iter().filter(|line| line.has_ended()) {
-                println!("{} {} {}", line.task_id, line.status, result(line));
+                let said =
+                    line.result_message.as_deref().map_or_else(String::new, |said| format!(": {}", printable(said)));
+                println!("{} {} {}{said}", line.task_id, line.status, result(line));
                 exit = exit.and(if line.result_status == "success" { Exit::Done } else { Exit::Failed });
             }
             open = lines.iter().filter(|line| !line.has_ended()).map(|line| line.task_id).collect();

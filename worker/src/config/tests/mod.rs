@@ -148,6 +148,8 @@ fn no_secret_reaches_an_error_or_debug() {
         "database_url = postgres://u:hunter2@h/db",
         "database_url = 'mysql://u:hunter2@h/db'",
         "database_url = 'postgres://u:hunter2@h:hunter2/db'",
+        "database_url = 'postgres://u:hunter2@h,i:hunter2/db'",
+        "database_url = 'postgres://u:hunter2@h,i/db?target_session_attrs=best'",
         "database_url = ['hunter2']",
         "databse_url = 'postgres://u:hunter2@h/db'",
         "database_url = \"postgres://u:hunter2@h/db",

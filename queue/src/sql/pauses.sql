@@ -1,0 +1,12 @@
+-- The pauses that hold, those of whole queues first. No locks.
+SELECT
+    queue::text AS queue,
+    action::text AS action,
+    reason::text AS reason,
+    paused_at,
+    paused_by::text AS paused_by,
+    "until"
+FROM pauses
+WHERE "until" IS NULL
+   OR "until" > now()
+ORDER BY action NULLS FIRST, queue NULLS FIRST

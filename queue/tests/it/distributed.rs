@@ -1,0 +1,98 @@
+//! What stands between the hot statements and a database that is distributed by queue: the page for operators says it,
+//! and is held against the statements here.
+
+use std::collections::BTreeSet;
+
+use longshore_queue::Held;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::figures::{detours, hot, with_tasks};
+use crate::support::actor::Actor;
+use crate::support::explain::{nodes, plan_in_full, run};
+
+const PAGE: &str = include_str!("../../../deploy/CITUS.md");
+
+const PREPARATION: &str = include_str!("../../../deploy/citus.sql");
+
+/// Whether every place where the plan looks at tasks is limited to one queue.
+fn names_its_queue(plan: &Value) -> bool {
+    let looks = nodes(plan).into_iter().filter(|node| {
+        let scans = node["Node Type"].as_str().is_some_and(|kind| kind.contains("Scan"));
+        scans && node["Relation Name"].as_str().is_some_and(|name| name.starts_with("tasks"))
+    });
+    looks.into_iter().all(|node| {
+        let conditions = ["Index Cond", "Filter", "Recheck Cond"].map(|key| node[key].as_str().unwrap_or_default());
+        conditions.iter().any(|condition| condition.contains("queue)::text = $"))
+    })
+}
+
+/// The names that are called in a plan.
+fn calls(plan: &Value) -> BTreeSet<String> {
+    let text = plan.to_string();
+    let mut found = BTreeSet::new();
+    for (at, _) in text.match_indices('(') {
+        let name = text[..at].rsplit(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next().unwrap_or_default();
+        if !name.is_empty() {
+            found.insert(name.to_owned());
+        }
+    }
+    found
+}
+
+/// The statements that the page lists under this heading, a row of a table each.
+fn listed(heading: &str) -> BTreeSet<&str> {
+    let section = PAGE.split(heading).nth(1).unwrap_or_else(|| panic!("{heading} is not on the page"));
+    let section = section.split("\n#").next().unwrap_or_default();
+    section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect()
+}
+
+#[tokio::test]
+async fn the_page_says_which_statements_name_no_queue_and_which_call_something_volatile() {
+    let database = with_tasks(100).await;
+    let mut actor = Actor::enter(&database).await;
+    let held = [Held { task_id: Uuid::now_v7(), claim_token: Uuid::new_v4() }];
+    let (mut lacking, mut volatile, mut checked) = (BTreeSet::new(), BTreeSet::new(), 0);
+    for statement in hot(&held) {
+        let plan = plan_in_full(&mut actor.session, &statement).await;
+        let called: Vec<String> = calls(&plan).into_iter().map(|name| format!("'{name}'")).collect();
+        let calls_volatile = format!(
+            "SELECT EXISTS (SELECT FROM pg_proc
+                WHERE provolatile = 'v' AND pg_function_is_visible(oid) AND proname = ANY (ARRAY[{}]::text[]))",
+            called.join(", ")
+        );
+        checked += called.len();
+        if database.value(&calls_volatile).await {
+            volatile.insert(statement.name);
+        }
+        if !names_its_queue(&plan) {
+            lacking.insert(statement.name);
+        }
+    }
+    assert!(checked > 10, "{checked} calls: the plans were not read");
+    assert!(!lacking.contains("claim"), "the claim names its queue");
+    assert_eq!(lacking, listed("### Statements that name no queue"), "left: the statements, right: the page");
+    assert_eq!(
+        volatile,
+        listed("### Statements that call something volatile"),
+        "left: the statements, right: the page"
+    );
+}
+
+#[tokio::test]
+async fn with_the_keys_that_citus_asks_for_all_hot_statements_still_walk_indexes() {
+    let database = with_tasks(1_000).await;
+    let mut actor = Actor::enter(&database).await;
+    let (prepared, _) = PREPARATION.split_once("-- From here on Citus.").unwrap();
+    let (_, statements) = prepared.split_once("\\set ON_ERROR_STOP on\n").unwrap();
+    run(&mut actor.session, statements).await;
+    let triggers: i64 = database
+        .value("SELECT count(*) FROM pg_trigger WHERE tgrelid IN (SELECT relid FROM pg_partition_tree('tasks')) AND NOT tgisinternal")
+        .await;
+    assert_eq!(triggers, 0);
+    let held = [Held { task_id: Uuid::now_v7(), claim_token: Uuid::new_v4() }];
+    for statement in hot(&held) {
+        let plan = plan_in_full(&mut actor.session, &statement).await;
+        assert_eq!(detours(&plan), Vec::<String>::new(), "{}: {plan:#}", statement.name);
+    }
+}

@@ -1,0 +1,30 @@
+//! `longshore completions`.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory};
+use clap_complete::{Shell, generate};
+
+use super::Arguments;
+use super::exit::Exit;
+
+/// Prints what completes the command line in a shell.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  longshore completions bash > /etc/bash_completion.d/longshore
+  longshore completions zsh > \"${fpath[1]}/_longshore\"
+  longshore completions fish > ~/.config/fish/completions/longshore.fish")]
+pub(crate) struct Completions {
+    /// Which shell
+    shell: Shell,
+}
+
+impl Completions {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let mut script = Vec::new();
+        generate(self.shell, &mut Arguments::command(), "longshore", &mut script);
+        io::stdout().write_all(&script)?;
+        Ok(Exit::Done.into())
+    }
+}
