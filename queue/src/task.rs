@@ -205,9 +205,6 @@ pub struct Task {
     pub retry: i16,
     /// The key that kept duplicates out.
     pub unique_key: Option<String>,
-    /// The uppermost task of its tree; `None` when it has no parent.
-    #[serde(skip)]
-    pub root_task_id: Option<Uuid>,
     /// Whether anybody has inserted a subtask of it before this claim.
     #[serde(skip)]
     pub has_subtasks: bool,

@@ -175,7 +175,6 @@ mod tests {
             max_attempts: 20,
             retry: 0,
             unique_key: None,
-            root_task_id: None,
             has_subtasks: false,
             subtasks: None,
             error_count: 0,

@@ -140,7 +140,6 @@ mod tests {
             max_attempts: 1,
             retry: 0,
             unique_key: None,
-            root_task_id: None,
             has_subtasks: false,
             subtasks: None,
             error_count: 0,

@@ -344,7 +344,6 @@ fn the_schema_of_tasks_takes_every_task_and_names_every_key() {
         max_attempts: 1,
         retry: 0,
         unique_key: None,
-        root_task_id: None,
         has_subtasks: false,
         subtasks: None,
         error_count: 0,
