@@ -153,6 +153,8 @@ class Postgres:
 
     def __init__(self, rig, name):
         self.rig, self.name, self.bin = rig, name, postgres_bin()
+        # roles are the server's: one at a time
+        self.installing = asyncio.Lock()
         self.folder = rig.folder / name
         self.folder.mkdir()
         self.as_user = {}
@@ -199,13 +201,14 @@ class Postgres:
 
     async def installation(self, database):
         """A migrated database with the roles; the first also makes the workers' login."""
-        await self.psql("postgres", f"CREATE DATABASE {database}")
-        migrate = self.rig.start(
-            f"{database}-migrate", [longshore(), "migrate"], env={"DATABASE_URL": self.url(database, "owner")}, cwd=self.rig.folder)
-        await until(f"{database} is migrated", lambda: migrate.poll() is not None)
-        roles = (ROOT / "deploy" / "roles.sql").read_text()
-        await self.psql(database, f"{roles}\nDO $$ BEGIN CREATE ROLE {WORKER} LOGIN IN ROLE longshore_worker;"
-                        " EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;")
+        async with self.installing:
+            await self.psql("postgres", f"CREATE DATABASE {database}")
+            migrate = self.rig.start(
+                f"{database}-migrate", [longshore(), "migrate"], env={"DATABASE_URL": self.url(database, "owner")}, cwd=self.rig.folder)
+            await until(f"{database} is migrated", lambda: migrate.poll() is not None)
+            roles = (ROOT / "deploy" / "roles.sql").read_text()
+            await self.psql(database, f"{roles}\nDO $$ BEGIN CREATE ROLE {WORKER} LOGIN IN ROLE longshore_worker;"
+                            " EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;")
 
 
 class Worker:

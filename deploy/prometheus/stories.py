@@ -159,6 +159,22 @@ async def unknown_action(story):
     story.expects()
 
 
+async def paused(story):
+    """Somebody has paused the queue, and its tasks wait for minutes."""
+    await story.two()
+    load = story.load()
+    await story.minutes(3)
+    story.expects()
+    load.kill()
+    await story.sql("INSERT INTO pauses (queue, reason) VALUES ('default', 'a release')")
+    await story.sql("INSERT INTO tasks (action) SELECT 'noop' FROM generate_series(1, 5)")
+    await story.minutes(13)
+    story.expects()
+    await story.sql("DELETE FROM pauses")
+    await story.minutes(2)
+    story.expects()
+
+
 async def hung(story):
     """What all slots run does not end."""
     await story.two()
@@ -368,6 +384,6 @@ async def no_listening(story):
 
 
 # Those on a server of their own last.
-TOLD = [healthy, overloaded, slow_producer, unknown_action, hung, failing, no_leader, stuck_leader, no_upkeep, two_leaders, snapshot,
+TOLD = [healthy, overloaded, slow_producer, unknown_action, paused, hung, failing, no_leader, stuck_leader, no_upkeep, two_leaders, snapshot,
         killed, poison, all_down, no_listening, postgres_away]
 OWN_SERVER = {postgres_away}
