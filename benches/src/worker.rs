@@ -58,7 +58,7 @@ impl Worker {
             .arg(&config)
             .env_remove("DATABASE_URL")
             .envs(databases)
-            .env("RUST_LOG", "warn")
+            .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".to_owned()))
             .stdin(Stdio::null())
             .spawn()
             .with_context(|| format!("starting {} (build it: cargo build --release)", longshore.display()))?;

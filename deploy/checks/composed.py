@@ -36,10 +36,9 @@ def problems(path):
     grace = int(services["worker"]["stop_grace_period"].removesuffix("s"))
     if grace < deadline + REST_SECONDS:
         yield f"worker: stop_grace_period {grace}s, shutdown_deadline {deadline}s"
-    for kind in ("configs",):
-        for name, its in composed[kind].items():
-            if not (path.parent / its["file"]).is_file():
-                yield f"{kind} {name}: {its['file']} is not there"
+    for name, its in composed["configs"].items():
+        if not (path.parent / its["file"]).is_file():
+            yield f"configs {name}: {its['file']} is not there"
     for name, service in services.items():
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]

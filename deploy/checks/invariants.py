@@ -1,4 +1,4 @@
-"""What must hold in every rendering, schemas aside: `invariants.py FILE…`. One sentence each, in SENTENCES' functions."""
+"""What must hold in every rendering, schemas aside: `invariants.py FILE…`. Each function below is a sentence of it."""
 
 import re
 import sys
@@ -77,8 +77,9 @@ def every_selector_meets_a_pod(things):
     for thing in things:
         for rule in thing.get("spec", {}).get("egress", []) if thing["kind"] == "NetworkPolicy" else []:
             for peer in rule.get("to", []):
-                if peer.get("podSelector", {}).get("matchLabels", {}).get("k8s-app") and len(peer["podSelector"]["matchLabels"]) > 1:
-                    yield f"{thing['metadata']['name']}: finds no DNS by {peer['podSelector']['matchLabels']}"
+                labels = peer.get("podSelector", {}).get("matchLabels", {})
+                if "k8s-app" in labels and len(labels) > 1:
+                    yield f"{thing['metadata']['name']}: finds no DNS by {labels}"
 
 
 def the_scaler_asks_for_what_the_workers_do(things):
@@ -97,8 +98,9 @@ def the_scaler_asks_for_what_the_workers_do(things):
             slots = config.get("queues", {}).get(queue, {}).get("concurrency", 64)
             if function == "queue_demand" and float(trigger["metadata"]["targetQueryValue"]) != slots * 3 / 4:
                 yield f"ScaledObject: {trigger['name']} wants {trigger['metadata']['targetQueryValue']} a pod of {slots} slots"
-        if any(thing["kind"] == "Deployment" and "worker" in thing["metadata"]["name"] and "replicas" in thing["spec"] for thing in things):
-            yield "Deployment: sets replicas, which are the ScaledObject's"
+        deployed = [thing for thing in things if f"{thing['kind']} {thing['metadata']['name']}" == name]
+        if "replicas" in deployed[0]["spec"]:
+            yield f"{name}: sets replicas, which are the ScaledObject's"
 
 
 SENTENCES = (

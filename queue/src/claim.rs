@@ -80,7 +80,7 @@ pub async fn claim(db: impl PgExecutor<'_>, request: &ClaimRequest<'_>) -> Resul
     let mut claimed = Claimed { claimed_at: DateTime::UNIX_EPOCH, paused: None, tasks: Vec::with_capacity(rows.len()) };
     for row in &rows {
         claimed.claimed_at = row.try_get_unchecked(0)?;
-        claimed.paused = row.try_get_unchecked(19)?;
+        claimed.paused = row.try_get_unchecked(20)?;
         if let Some(task_id) = row.try_get_unchecked::<Option<Uuid>, _>(1)? {
             claimed.tasks.push(task(row, task_id, request.queue)?);
         }
@@ -118,6 +118,7 @@ fn task(row: &PgRow, task_id: Uuid, queue: &str) -> Result<Task> {
         has_subtasks: row.try_get_unchecked::<Option<bool>, _>(17)?.unwrap_or(false),
         subtasks: None,
         error_count: row.try_get_unchecked(18)?,
+        root_task_id: row.try_get_unchecked(19)?,
     })
 }
 

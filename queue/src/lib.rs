@@ -9,7 +9,7 @@
 //! |---|---|
 //! | nouns, and the table of legal steps | `task`, `subtask` |
 //! | a producer's | `cell`, `insert`, `terminate`, `retry`, `read`, `list`, `document` |
-//! | a worker's | `claim`, `record`, `build_data`, `complete`, `tree`, `heartbeat`, `listen` |
+//! | a worker's | `claim`, `record`, `build_data`, `complete`, `tree`, `changes`, `heartbeat`, `listen` |
 //! | the leader's | `leader`, `rescue`, `prune`, `schedule` |
 //! | an operator's | `pause`, `workers`, `standing`, `examine` |
 //! | everybody's | `address`, `connect`, `migrate`, `roles`, `summary`, `error` |
@@ -17,6 +17,7 @@
 mod address;
 mod build_data;
 mod cell;
+mod changes;
 mod claim;
 mod complete;
 mod connect;
@@ -51,6 +52,7 @@ pub use build_data::{
     prune_build_data, record_build_data,
 };
 pub use cell::cell_of;
+pub use changes::{Change, changes};
 pub use claim::{ClaimRequest, Claimed, Key, Keys, PRIORITIES, claim, settle_unique};
 pub use complete::{
     Completion, Fate, Forgotten, Held, LastOf, Locked, OUTPUT_IN_ROW_MAX_BYTES, Requeue, complete, fates, forgotten,

@@ -8,7 +8,7 @@ use sqlx::{Connection, Executor, PgConnection, SqlStr};
 use crate::{Connect, Error, Result, Session};
 
 /// All migrations, in order.
-const MIGRATIONS: [Migration; 12] = [
+const MIGRATIONS: [Migration; 14] = [
     Migration { version: 1, description: "tasks", sql: include_str!("../../migrations/0001_tasks.sql") },
     Migration { version: 2, description: "retention", sql: include_str!("../../migrations/0002_retention.sql") },
     Migration { version: 3, description: "trees", sql: include_str!("../../migrations/0003_trees.sql") },
@@ -25,6 +25,8 @@ const MIGRATIONS: [Migration; 12] = [
     Migration { version: 10, description: "design hash", sql: include_str!("../../migrations/0010_design_hash.sql") },
     Migration { version: 11, description: "demand", sql: include_str!("../../migrations/0011_demand.sql") },
     Migration { version: 12, description: "operation", sql: include_str!("../../migrations/0012_operation.sql") },
+    Migration { version: 13, description: "subtasks", sql: include_str!("../../migrations/0013_subtasks.sql") },
+    Migration { version: 14, description: "trace", sql: include_str!("../../migrations/0014_trace.sql") },
 ];
 
 /// The table that says what was applied. Its own name: the tables may live in a user's database, beside their own.

@@ -171,6 +171,9 @@ pub struct Task {
     pub task_id: Uuid,
     /// The task that this one is a part of.
     pub parent_task_id: Option<Uuid>,
+    /// The uppermost task of its tree; `None` for one without a parent.
+    #[serde(skip)]
+    pub root_task_id: Option<Uuid>,
     /// What to do.
     pub action: String,
     /// The lane that it was claimed from.

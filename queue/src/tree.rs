@@ -10,14 +10,26 @@ use crate::insert::columns;
 use crate::rescue::RESCUE_CLAIMS;
 use crate::{Error, Held, Leadership, NewTask, Rescued, Result, Subtask, TaskResult, Wait};
 
-/// What is to be written for a held task of a tree.
-#[derive(Debug, Clone)]
+/// What is to be written for a held task of a tree, in the form that the function `settle_tree` reads.
+#[derive(Debug, Clone, Serialize)]
 pub struct TreeOutcome {
+    #[serde(skip)]
     held: Held,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    root: Option<Uuid>,
+    #[serde(flatten)]
     outcome: Written,
 }
 
-/// The outcome as the function `settle_tree` reads it.
+impl TreeOutcome {
+    /// The same, with the uppermost task of its tree, which is looked up else.
+    #[must_use]
+    pub fn below(self, root_task_id: Uuid) -> Self {
+        Self { root: Some(root_task_id), ..self }
+    }
+}
+
+/// One of the ways to settle.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
 enum Written {
@@ -56,7 +68,11 @@ struct Details {
 
 impl From<Completion> for TreeOutcome {
     fn from(end: Completion) -> Self {
-        Self { held: end.held, outcome: Written::Complete { error_count: end.error_count, result: end.result } }
+        Self {
+            held: end.held,
+            root: None,
+            outcome: Written::Complete { error_count: end.error_count, result: end.result },
+        }
     }
 }
 
@@ -65,7 +81,7 @@ impl From<Requeue> for TreeOutcome {
         let result = Details { reason: back.reason, message: back.message };
         let (error_count, attempt_back) = (back.error_count, back.attempt_back);
         let outcome = Written::Requeue { error_count, result, delay: back.delay.as_secs_f64(), attempt_back };
-        Self { held: back.held, outcome }
+        Self { held: back.held, root: None, outcome }
     }
 }
 
@@ -92,7 +108,7 @@ impl From<Suspension> for TreeOutcome {
             seen: wait.seen,
             timeout: wait.timeout.map(|timeout| timeout.as_secs_f64()),
         };
-        Self { held: wait.held, outcome }
+        Self { held: wait.held, root: None, outcome }
     }
 }
 
@@ -113,7 +129,7 @@ impl From<RetryFailed> for TreeOutcome {
     fn from(again: RetryFailed) -> Self {
         let result = Details { reason: None, message: again.message };
         let outcome = Written::RetryFailed { error_count: again.error_count, result, max: again.max.unwrap_or(0) };
-        Self { held: again.held, outcome }
+        Self { held: again.held, root: None, outcome }
     }
 }
 
@@ -127,7 +143,7 @@ pub async fn settle_tree(db: impl PgExecutor<'_>, outcomes: &[TreeOutcome], last
     Ok(sqlx::query_scalar(include_str!("sql/settle_tree.sql"))
         .bind(outcomes.iter().map(|one| one.held.task_id).collect::<Vec<_>>())
         .bind(outcomes.iter().map(|one| one.held.claim_token).collect::<Vec<_>>())
-        .bind(outcomes.iter().map(|one| Json(&one.outcome)).collect::<Vec<_>>())
+        .bind(outcomes.iter().map(Json).collect::<Vec<_>>())
         .bind(OUTPUT_IN_ROW_MAX_BYTES)
         .bind(tokens)
         .bind(open)

@@ -5,14 +5,17 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use longshore_queue::{Held, Outcome};
 use tokio::sync::mpsc::UnboundedSender;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::action::Action;
 use crate::delivery::deliver;
 use crate::lane::Lane;
+use crate::trace::{Trace, TraceId};
 use crate::{Context, Stop};
 
 /// How long an executor that was asked to stop may take to clean up before it is dropped: longer than a command is given
@@ -26,8 +29,13 @@ pub(crate) struct Attempt {
     pub(crate) claim_token: Uuid,
     pub(crate) action: Arc<Action>,
     pub(crate) lane: Arc<Lane>,
+    /// Where its task stands in its trace, where spans are exported.
+    pub(crate) trace: Option<Box<Trace>>,
+    /// When it was claimed, by the database's clock, and when this worker heard of that.
+    pub(crate) claimed_at: DateTime<Utc>,
     claimed: Instant,
     started: OnceLock<Instant>,
+    ended: OnceLock<Instant>,
     stage: AtomicU8,
     /// Where the task's log stands; `None` until the first message.
     pub(crate) log: Mutex<Option<Log>>,
@@ -55,14 +63,26 @@ pub(crate) struct Settled {
 }
 
 impl Attempt {
-    pub(crate) fn new(context: Context, claim_token: Uuid, action: Arc<Action>, lane: Arc<Lane>) -> Self {
+    /// `claimed` is when it was claimed, by the database's clock, and when this worker heard of that.
+    pub(crate) fn new(
+        context: Context,
+        claim_token: Uuid,
+        action: Arc<Action>,
+        lane: Arc<Lane>,
+        trace: Option<Box<Trace>>,
+        claimed: (DateTime<Utc>, Instant),
+    ) -> Self {
+        let (claimed_at, claimed) = claimed;
         Self {
             context,
             claim_token,
             action,
             lane,
-            claimed: Instant::now(),
+            trace,
+            claimed_at,
+            claimed,
             started: OnceLock::new(),
+            ended: OnceLock::new(),
             stage: AtomicU8::new(WAITING),
             log: Mutex::new(None),
         }
@@ -85,6 +105,22 @@ impl Attempt {
     /// Since when its executor runs.
     pub(crate) fn started(&self) -> Option<Instant> {
         self.started.get().copied()
+    }
+
+    /// From when to when its executor ran; `None` while it does, and when it never did.
+    pub(crate) fn execution(&self) -> Option<(Instant, Instant)> {
+        self.started().zip(self.ended.get().copied())
+    }
+
+    /// A moment of this worker's by the database's clock, or a little less: never later than what is recorded then.
+    pub(crate) fn instant(&self, moment: Instant) -> DateTime<Utc> {
+        self.claimed_at + moment.saturating_duration_since(self.claimed)
+    }
+
+    /// The trace that its task belongs to, as far as that is known.
+    pub(crate) fn trace_id(&self) -> Option<TraceId> {
+        let exported = self.trace.as_ref().map(|trace| trace.trace_id);
+        exported.or_else(|| self.context.carried().parent.map(|parent| parent.trace_id))
     }
 
     /// Whether its executor runs.
@@ -116,7 +152,7 @@ impl Attempt {
         }
         self.started.get_or_init(Instant::now);
         // whatever panics: the executor before it has a future, that future, or its drop
-        let outcome = AssertUnwindSafe(self.execute())
+        let outcome = AssertUnwindSafe(self.execute().instrument(self.span()))
             .catch_unwind()
             .await
             .unwrap_or_else(|panic| Outcome::retry("panic", format!("the executor panicked: {}", panic_text(&*panic))));
@@ -124,6 +160,19 @@ impl Attempt {
             // it was given up, and another slot made in place of this one
             slot.forget();
         }
+    }
+
+    /// What an executor logs says by this which task it is about.
+    fn span(&self) -> tracing::Span {
+        let task = self.context.task();
+        tracing::info_span!(
+            target: "longshore::attempt",
+            "attempt",
+            task_id = %task.task_id,
+            action = task.action,
+            attempt = task.attempt,
+            trace_id = self.trace_id().map(tracing::field::display)
+        )
     }
 
     /// Gives an attempt back that has not begun.
@@ -195,7 +244,8 @@ impl Attempt {
         if self.stage.compare_exchange(stage, DECIDED, Ordering::AcqRel, Ordering::Acquire).is_err() {
             return false;
         }
-        let execution = self.started().map(|started| started.elapsed());
+        self.ended.get_or_init(Instant::now);
+        let execution = self.execution().map(|(started, ended)| ended - started);
         self.lane.ended(execution);
         // nobody receives only after the worker has given everything back
         settled.send(Settled { attempt: Arc::clone(self), outcome, execution }).ok();

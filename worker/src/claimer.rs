@@ -128,6 +128,7 @@ impl Claimer {
             }
             woken = self.sleep(found > 0 || pass == Pass::Key).await;
         }
+        self.fleet.vital.end(self.number);
         self.link.close().await;
     }
 
@@ -181,7 +182,7 @@ impl Claimer {
         self.fleet.claims().insert(claim_token, 0);
         let began = Instant::now();
         let claimed = step!(self.link, db => claim(db, &request));
-        let took = began.elapsed();
+        let (took, heard) = (began.elapsed(), Instant::now());
         let claimed = match claimed {
             Ok(claimed) => claimed,
             Err(error) => {
@@ -195,7 +196,7 @@ impl Claimer {
         let found = claimed.tasks.len();
         self.metrics.done(took, found);
         let full = self.resume.claimed(pass, keys, &claimed, limit, took, Instant::now());
-        let begun = self.begin(claimed, claim_token).await;
+        let begun = self.begin(claimed, claim_token, heard).await;
         self.lane.answered(limit, begun.len(), full);
         if begun.is_empty() {
             // where the claim has a row, for duplicates alone, it is found as forgotten, and goes then
@@ -213,7 +214,7 @@ impl Claimer {
     }
 
     /// Makes attempts of a claimed batch.
-    async fn begin(&mut self, mut claimed: Claimed, claim_token: Uuid) -> Vec<Arc<Attempt>> {
+    async fn begin(&mut self, mut claimed: Claimed, claim_token: Uuid, heard: Instant) -> Vec<Arc<Attempt>> {
         self.lane.metrics.claimed.increment(claimed.tasks.len() as u64);
         for task in &claimed.tasks {
             self.lane.metrics.wait.record((claimed.claimed_at - task.run_at).as_seconds_f64().max(0.0));
@@ -228,8 +229,12 @@ impl Claimer {
         for task in claimed.tasks {
             let action = Arc::clone(&self.actions[task.action.as_str()]);
             let timeout = task.timeout.unwrap_or(action.timeout);
-            let context = Context::new(task, timeout, self.fleet.said.clone());
-            batch.push(Arc::new(Attempt::new(context, claim_token, action, Arc::clone(&self.lane))));
+            let mut context = Context::new(task, timeout, self.fleet.said.clone());
+            let trace = self.fleet.journal.trace(&mut context, claim_token);
+            let (lane, claimed) = (Arc::clone(&self.lane), (claimed.claimed_at, heard));
+            let attempt = Attempt::new(context, claim_token, action, lane, trace, claimed);
+            self.fleet.journal.claimed(&attempt);
+            batch.push(Arc::new(attempt));
         }
         for attempt in &batch {
             let before = self.fleet.attempts().insert(attempt.held().task_id, Arc::clone(attempt));
@@ -276,7 +281,9 @@ impl Claimer {
         }
         // where the database cannot say, the tasks run: twice is allowed, never is not
         if let Ok(duplicates) = step!(self.link, db => settle_unique(db, &keyed, claim_token)) {
-            claimed.tasks.retain(|task| !duplicates.contains(&task.task_id));
+            for task in claimed.tasks.extract_if(.., |task| duplicates.contains(&task.task_id)) {
+                self.fleet.journal.deduplicated(&task);
+            }
             self.lane.metrics.deduplicated.increment(duplicates.len() as u64);
         }
     }

@@ -21,6 +21,7 @@ use crate::design::Resolved;
 use crate::design::compile::{Compiled, EffectiveNode};
 use crate::design::delivered::Delivered;
 use crate::design::model::Design;
+use crate::trace::{Carried, TraceContext};
 
 /// A future that an executor returns.
 pub type Execution<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
@@ -73,6 +74,9 @@ pub struct Context {
     messages: Mutex<Messages>,
     taken: Notify,
     said: UnboundedSender<Uuid>,
+    /// What its task says of its trace, and what the executor is told of it.
+    carried: Carried,
+    trace: Option<TraceContext>,
     asked: Mutex<Asked>,
     design: OnceLock<Resolved>,
     delivered: OnceLock<Delivered>,
@@ -128,9 +132,12 @@ fn bounded(mut message: ResultMessage) -> ResultMessage {
 impl Context {
     /// A context for this attempt; `said` is sent the task's id when messages begin to wait.
     pub fn new(task: Task, timeout: Duration, said: UnboundedSender<Uuid>) -> Self {
+        let carried = Carried::of(task.request_context.as_deref());
         Self {
             task,
             timeout,
+            trace: carried.context.clone(),
+            carried,
             stop: AtomicU8::new(0),
             stopped: Notify::new(),
             messages: Mutex::default(),
@@ -150,6 +157,21 @@ impl Context {
     /// How long this attempt may take, from its start; then it is asked to stop.
     pub fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// What to hand on for traces: where the worker exports spans, that of this attempt, so that the executor's own lie in
+    /// it; else what the task's `request_context` brought.
+    pub fn trace(&self) -> Option<&TraceContext> {
+        self.trace.as_ref()
+    }
+
+    pub(crate) fn carried(&self) -> &Carried {
+        &self.carried
+    }
+
+    /// Says what the executor is to hand on.
+    pub(crate) fn hand(&mut self, trace: TraceContext) {
+        self.trace = Some(trace);
     }
 
     /// The design that the task names as it came, where its action wants it in any form (`design` in the action's

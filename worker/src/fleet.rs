@@ -12,6 +12,7 @@ use tracing::Span;
 use uuid::Uuid;
 
 use crate::attempt::{Attempt, Settled};
+use crate::journal::Journal;
 use crate::lane::Lane;
 use crate::link::Link;
 use crate::metrics::Enqueued;
@@ -43,6 +44,7 @@ pub(crate) struct Fleet {
     pub(crate) heartbeat: Duration,
     pub(crate) notify: bool,
     pub(crate) lanes: Vec<Arc<Lane>>,
+    pub(crate) journal: Journal,
     /// What this process inserts itself.
     pub(crate) enqueued: Enqueued,
     /// Attempts claimed and not yet settled, by task.
@@ -74,7 +76,7 @@ pub(crate) struct Fleet {
 #[derive(Debug)]
 pub(crate) struct Vital {
     since: Instant,
-    /// Milliseconds after `since` at which each loop last turned: one a lane, then the settler.
+    /// Milliseconds after `since` at which each loop last turned: one a lane, then the settler. The greatest: it has ended.
     turned: Vec<AtomicU64>,
     /// The same for the last heartbeat that went through.
     beat: AtomicU64,
@@ -114,6 +116,12 @@ impl Vital {
         self.turned[number].store(self.now(), Ordering::Relaxed);
     }
 
+    /// The loop of this number has ended, as it should: nobody waits for it any more. A drain may take hours, in which the
+    /// claim loops are gone and heartbeats go on: `a_drain_that_outlasts_the_lease_loses_no_claim`.
+    pub(crate) fn end(&self, number: usize) {
+        self.turned[number].store(u64::MAX, Ordering::Relaxed);
+    }
+
     /// How long ago the slowest loop has turned.
     pub(crate) fn slowest(&self) -> Duration {
         let oldest = self.turned.iter().map(|at| at.load(Ordering::Relaxed)).min().unwrap_or(0);
@@ -139,7 +147,7 @@ pub(crate) struct Inbox {
 }
 
 /// Who a worker is and how it reports.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Identity {
     pub(crate) cell: Arc<str>,
     pub(crate) has_siblings: bool,
@@ -151,7 +159,7 @@ pub(crate) struct Identity {
 }
 
 impl Fleet {
-    pub(crate) fn new(identity: Identity, lanes: Vec<Arc<Lane>>) -> (Arc<Self>, Inbox) {
+    pub(crate) fn new(identity: Identity, lanes: Vec<Arc<Lane>>, journal: Journal) -> (Arc<Self>, Inbox) {
         let (settled, settled_in) = unbounded_channel();
         let (said, said_in) = unbounded_channel();
         let fleet = Self {
@@ -172,6 +180,7 @@ impl Fleet {
             },
             cell: identity.cell,
             lanes,
+            journal,
             attempts: Mutex::default(),
             claims: Mutex::default(),
             unanswered: Mutex::default(),

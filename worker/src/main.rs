@@ -9,7 +9,7 @@ use clap::Parser;
 fn main() -> ExitCode {
     let command = cli::Arguments::parse().command;
     // a configuration that cannot be used is found here, before a port is bound or a connection opened
-    cli::log_to_stderr().and_then(|()| command.run()).unwrap_or_else(|error| {
+    command.run().unwrap_or_else(|error| {
         eprintln!("longshore: {}", cli::told(&error));
         cli::exit_of(&error).into()
     })

@@ -56,6 +56,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         let _known = histogram!("longshore_design_resolve_seconds", "result" => result);
     }
     let _known = histogram!("longshore_design_read_seconds");
+    counter!("longshore_log_lines_dropped_total").increment(0);
     gauge!("longshore_build_info", "version" => env!("CARGO_PKG_VERSION"),
         "schema_version" => longshore_queue::newest_version().to_string())
     .set(1.0);
@@ -126,6 +127,11 @@ impl Finish {
         (Self::Released, "released"),
         (Self::Lost, "lost"),
     ];
+
+    /// The label.
+    pub(crate) fn as_str(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
 }
 
 /// An attempt has its design, or an error of this class.

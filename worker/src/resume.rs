@@ -159,6 +159,7 @@ mod tests {
         Task {
             task_id: Uuid::from_u128(u128::try_from(run_at_ms).unwrap()),
             parent_task_id: None,
+            root_task_id: None,
             action: "a".into(),
             queue: "q".into(),
             priority,

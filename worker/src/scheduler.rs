@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use longshore_queue::{
-    Leadership, Result, Retention, UpkeepAction, abdicate, analyze_tables, depths, fleet as count_fleet, lead,
+    Leadership, Result, Retention, UpkeepAction, abdicate, analyze_tables, changes, depths, fleet as count_fleet, lead,
     oldest_snapshot, pauses, prune_build_data, rescue, rescue_trees, table_health, upkeep_step,
 };
 use metrics::{gauge, histogram};
@@ -66,6 +66,8 @@ pub(crate) struct Scheduler {
     upkeep_due: Instant,
     analyze_due: Instant,
     retention: Retention,
+    /// Ended tasks removed since that was last told.
+    pruned: u64,
     ticker: Ticker,
     build_data_due: Instant,
     /// `None`: kept for ever.
@@ -90,6 +92,7 @@ impl Scheduler {
             upkeep_due: now + UPKEEP_HELD_UP,
             analyze_due: now + UPKEEP_INTERVAL,
             retention,
+            pruned: 0,
             // as long as the longest that a task is kept
             ticker: Ticker::new(fleet, retention.success.max(retention.other)),
             build_data_due: now + UPKEEP_INTERVAL,
@@ -238,7 +241,15 @@ impl Scheduler {
                 break;
             }
             tracing::warn!(tasks = rescued.len(), "tasks of dead workers are given back");
+            let ended = rescued.iter().filter(|task| task.status != "queued").map(|task| task.task_id);
+            let ended: Vec<Uuid> = ended.filter(|_| self.fleet.journal.asks()).collect();
+            if !ended.is_empty() {
+                for change in step!(self.link, db => changes(db, &ended))? {
+                    self.fleet.journal.changed(&change);
+                }
+            }
             for task in rescued {
+                self.fleet.journal.rescued(&task);
                 self.gauges.rescued(&task.queue, task.status == "queued");
             }
             for lane in &self.fleet.lanes {
@@ -264,9 +275,13 @@ impl Scheduler {
             UpkeepAction::Thin | UpkeepAction::Drop => {
                 let pruned = u64::try_from(step.tasks).unwrap_or(0);
                 self.gauges.pruned.increment(pruned);
+                self.pruned += pruned;
             }
             UpkeepAction::NotActive => self.lead_due = Instant::now(),
             _ => {}
+        }
+        if !step.action.goes_on() && self.pruned > 0 {
+            tracing::info!(tasks = std::mem::take(&mut self.pruned), "ended tasks were pruned");
         }
         Ok(match step.action {
             UpkeepAction::Nothing | UpkeepAction::NotActive => UPKEEP_INTERVAL,

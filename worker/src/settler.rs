@@ -6,14 +6,15 @@
 
 mod asked;
 mod designs;
+mod told;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use longshore_queue::{
-    Completion, Db, Error, Fate, Held, LastOf, Locked, NumberedMessage, Outcome, Requeue, Result, ResultMessage,
-    complete, fates, last_messages, record, requeue, settle_tree,
+    Change, Completion, Db, Error, Fate, Held, LastOf, Locked, NumberedMessage, Outcome, Requeue, Result,
+    ResultMessage, complete, fates, last_messages, record, requeue, settle_tree,
 };
 use metrics::{Counter, counter};
 use uuid::Uuid;
@@ -137,7 +138,7 @@ impl Settler {
             attempt.action.metrics.execution.record(execution.as_secs_f64());
         }
         if attempt.context.stop_reason() == Some(Stop::Lost) {
-            self.forget(&attempt, Finish::Lost);
+            self.lost(&attempt);
             return;
         }
         self.take_outcome(attempt, outcome);
@@ -279,7 +280,7 @@ impl Settler {
             .into_iter()
             .partition(|one| one.attempt.context.stop_reason() == Some(Stop::Lost));
         for one in lost {
-            self.forget(&one.attempt, Finish::Lost);
+            self.lost(&one.attempt);
         }
         let (waiting, held): (Vec<Verdict>, Vec<Verdict>) =
             held.into_iter().partition(|one| one.attempt.context.has_asked());
@@ -307,7 +308,9 @@ impl Settler {
         match self.send(&batch).await {
             Ok(done) => {
                 self.metrics.done(began.elapsed(), done.len());
-                self.finish(batch, &done.into_iter().collect()).await
+                let done = done.into_iter().collect();
+                let changes = self.changes(&batch, &done).await;
+                self.finish(batch, &done, changes, began).await
             }
             Err(error) => {
                 self.metrics.failed(began.elapsed());
@@ -358,13 +361,22 @@ impl Settler {
         last
     }
 
-    /// Takes note of what was done, and looks up what was not.
-    async fn finish(&mut self, batch: Vec<Verdict>, done: &HashSet<Uuid>) -> Result<()> {
+    /// Takes note of what was done, and looks up what was not. `sent` is when the statement was.
+    async fn finish(
+        &mut self,
+        batch: Vec<Verdict>,
+        done: &HashSet<Uuid>,
+        mut changes: HashMap<Uuid, Change>,
+        sent: Instant,
+    ) -> Result<()> {
         let (settled, rest): (Vec<Verdict>, Vec<Verdict>) =
             batch.into_iter().partition(|one| done.contains(&one.attempt.held().task_id));
         for one in settled {
-            let finish = one.finish;
-            self.forget(&one.attempt, finish);
+            let change = changes.remove(&one.attempt.held().task_id);
+            self.settled(&one, change.as_ref(), sent);
+        }
+        for change in changes.values() {
+            self.fleet.journal.changed(change);
         }
         if rest.is_empty() {
             return Ok(());
@@ -380,11 +392,8 @@ impl Settler {
         for one in rest {
             match fates.get(&one.attempt.held().task_id) {
                 Some(Fate::Held | Fate::Terminating) => self.pending.push(one.may_be_in_tree()),
-                Some(Fate::Settled) => {
-                    let finish = one.finish;
-                    self.forget(&one.attempt, finish);
-                }
-                Some(Fate::Lost) | None => self.forget(&one.attempt, Finish::Lost),
+                Some(Fate::Settled) => self.settled(&one, None, sent),
+                Some(Fate::Lost) | None => self.lost(&one.attempt),
             }
         }
         if !self.pending.is_empty() {

@@ -148,12 +148,53 @@ impl Verdict {
     /// The same for a task of a tree.
     pub(crate) fn tree_outcome(&self) -> TreeOutcome {
         let error_count = self.error_count();
-        match &self.write {
+        let outcome: TreeOutcome = match &self.write {
             Write::Complete(completion) => Completion { error_count, ..completion.clone() }.into(),
             Write::Requeue(back) => Requeue { error_count, ..back.clone() }.into(),
             Write::Suspend(suspension) => Suspension { error_count, ..suspension.clone() }.into(),
             Write::RetryFailed(again) => RetryFailed { error_count, ..again.clone() }.into(),
+        };
+        let task = self.attempt.context.task();
+        outcome.below(task.root_task_id.unwrap_or(task.task_id))
+    }
+
+    /// A short word for programs.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        match &self.write {
+            Write::Complete(completion) => completion.result.reason.as_deref(),
+            Write::Requeue(back) if self.finish != Finish::Released => back.reason.as_deref(),
+            _ => None,
         }
+    }
+
+    /// One line for people.
+    pub(crate) fn message(&self) -> Option<&str> {
+        match &self.write {
+            Write::Complete(completion) => completion.result.message.as_deref(),
+            Write::Requeue(back) => back.message.as_deref(),
+            Write::RetryFailed(again) => again.message.as_deref(),
+            Write::Suspend(_) => None,
+        }
+    }
+
+    /// After how long it is due again, if it is.
+    pub(crate) fn delay(&self) -> Option<Duration> {
+        match &self.write {
+            Write::Requeue(back) if self.finish != Finish::Terminated => Some(back.delay),
+            Write::Suspend(suspension) => suspension.timeout,
+            _ => None,
+        }
+    }
+
+    /// Whether the database decides what becomes of the task: it has subtasks, or may have.
+    pub(crate) fn has_subtasks(&self) -> bool {
+        let is_plain = matches!(&self.write, Write::Complete(completion) if completion.result.bubble.is_none());
+        self.attempt.context.task().has_subtasks || self.attempt.context.has_inserted() || self.was_left || !is_plain
+    }
+
+    /// Whether the task ends with it, unless it has subtasks.
+    pub(crate) fn ends(&self) -> bool {
+        matches!(self.write, Write::Complete(_)) || self.finish == Finish::Terminated
     }
 
     fn error_count(&self) -> i32 {

@@ -205,7 +205,8 @@ impl Worker {
         executors: Handle,
         shutdown: &Shutdown,
     ) -> Result<Ended, StartError> {
-        let cells = self.build(cells, &executors)?;
+        let (exporter, tracer) = self.tracer()?.unzip();
+        let cells = self.build(cells, &executors, tracer.as_ref())?;
         let fleets: Vec<Arc<Fleet>> = cells.iter().map(Cell::fleet).collect();
         let listen = self.config.http.listen;
         let http = match self.listener.take() {
@@ -231,6 +232,9 @@ impl Worker {
         };
         if tokio::time::timeout(Duration::from_secs(5), goodbye).await.is_err() {
             tracing::warn!("the database did not hear that this worker left");
+        }
+        if let Some(exporter) = exporter {
+            exporter.finish().await;
         }
         tracing::info!(?ended, "ended");
         Ok(ended)

@@ -62,7 +62,8 @@ claimed AS (
         tasks.request_context,
         extract(epoch FROM tasks."timeout")::float8 AS timeout_seconds,
         tasks.has_subtasks,
-        tasks.result_error_count
+        tasks.result_error_count,
+        tasks.root_task_id
 ),
 claim AS (
     INSERT INTO claims (claim_token, worker_id, task_ids)

@@ -42,6 +42,10 @@ async fn what_no_worker_would_take_asks_for_none() {
     database.run(WAITED).await;
     database.run("INSERT INTO tasks (action, run_at) VALUES ('rest', now() - interval '20.5 s')").await;
     assert_eq!(asked(&database).await, (8, 20));
+    database.run("INSERT INTO pauses (queue, action) VALUES (NULL, 'work')").await;
+    assert_eq!(asked(&database).await, (1, 20), "one action is paused, the other is not");
+    database.run("UPDATE pauses SET paused_at = now() - interval '1 hour', \"until\" = now() - interval '1 s'").await;
+    assert_eq!(asked(&database).await, (8, 20), "the pause is over");
 }
 
 #[tokio::test]
@@ -68,6 +72,7 @@ async fn a_scaler_role_asks_and_can_do_nothing_else() {
         "SELECT FROM tasks",
         "SELECT FROM claims",
         "SELECT FROM schedules",
+        "SELECT FROM pauses",
         "SELECT claimable_actions('default', '{work}')",
         "SELECT oldest_claimable('default', '{work}')",
         "INSERT INTO tasks (action) VALUES ('work')",

@@ -31,6 +31,7 @@ mod steps;
 mod summary;
 mod terminate;
 mod tidy;
+mod trace;
 mod tree_figures;
 mod tree_insert;
 mod tree_life;

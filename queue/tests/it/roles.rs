@@ -369,7 +369,16 @@ async fn what_runs_as_the_owner_runs_no_code_of_its_caller() {
         ("now", "", "timestamptz"),
         ("date_part", "text, timestamptz", "double precision"),
         ("pg_sequence_last_value", "regclass", "bigint"),
-        ("num_nonnulls", "text, uuid, uuid[], uuid", "int"),
+        ("num_nonnulls", "text, uuid[], uuid", "int"),
+        ("current_setting", "text, boolean", "text"),
+        ("pg_current_xact_id", "", "xid8"),
+        ("currval", "regclass", "bigint"),
+        ("md5", "text", "text"),
+        ("substr", "text, int, int", "text"),
+        ("same", "uuid, uuid", "boolean"),
+        ("same", "xid8, xid8", "boolean"),
+        ("same", "bigint, bigint", "boolean"),
+        ("differs", "text, text", "boolean"),
         ("pg_notify", "text, text", "void"),
         ("uuid_send", "uuid", "bytea"),
         ("get_byte", "bytea, int", "int"),
@@ -390,6 +399,7 @@ async fn what_runs_as_the_owner_runs_no_code_of_its_caller() {
         conn.execute(sqlx::AssertSqlSafe(trap)).await.unwrap();
         let operator = match name {
             "differs" => "<>",
+            "same" => "=",
             "shifted" => ">>",
             "joined" => "|",
             "later" => ">",
@@ -402,10 +412,12 @@ async fn what_runs_as_the_owner_runs_no_code_of_its_caller() {
     }
     // with ids of their own: the default is made with the caller's rights
     let (plain, keyed) = (Uuid::now_v7(), Uuid::now_v7());
+    let below = [(); 4].map(|()| format!("('{}', 'work', '{plain}')", Uuid::now_v7())).join(", ");
     conn.execute(sqlx::AssertSqlSafe(format!(
         "SET search_path = traps, pg_catalog, public;
          INSERT INTO public.tasks (task_id, action) VALUES ('{plain}', 'work');
-         INSERT INTO public.tasks (task_id, action, unique_key) VALUES ('{keyed}', 'work', 'trapped');"
+         INSERT INTO public.tasks (task_id, action, unique_key) VALUES ('{keyed}', 'work', 'trapped');
+         INSERT INTO public.tasks (task_id, action, parent_task_id) VALUES {below};"
     )))
     .await
     .unwrap();

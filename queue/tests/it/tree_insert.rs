@@ -1,6 +1,11 @@
 //! What may be inserted into a tree, and when.
 
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Postgres, Transaction};
+use uuid::Uuid;
+
+use crate::support::actor::success;
 use crate::support::database;
+use crate::support::trees::Player;
 
 #[tokio::test]
 async fn a_row_without_a_place_in_a_tree_is_refused_by_name() {
@@ -80,4 +85,133 @@ async fn a_task_without_a_tree_keeps_its_row_as_it_was() {
     database.insert(&["a"]).await;
     let columns = "root_task_id, depth, has_subtasks, has_dependants, first_open_subtask, subtasks_stopped, waits_for, own_result, bubble_action, on_subtask_failure";
     assert_eq!(database.value::<i32>(&format!("SELECT num_nonnulls({columns}) FROM tasks")).await, 0);
+}
+
+/// Inserts subtasks of one parent in one transaction, which a producer may have prepared as it likes.
+struct Producer<'a> {
+    inserting: Transaction<'a, Postgres>,
+    parent: Uuid,
+}
+
+impl<'a> Producer<'a> {
+    async fn enter(conn: &'a mut PgConnection, parent: Uuid) -> Self {
+        Self { inserting: conn.begin().await.unwrap(), parent }
+    }
+
+    async fn insert(&mut self, count: i32) -> Result<(), sqlx::Error> {
+        let insert = "INSERT INTO tasks (action, parent_task_id) SELECT 'work', $1 FROM generate_series(1, $2)";
+        sqlx::query(insert).bind(self.parent).bind(count).execute(&mut *self.inserting).await.map(drop)
+    }
+
+    async fn run(&mut self, sql: &str) {
+        self.inserting.execute(AssertSqlSafe(sql.to_owned())).await.unwrap();
+    }
+
+    /// What the database has noted in settings that everybody can write.
+    async fn noted(&mut self) -> [String; 2] {
+        let settings = "SELECT ARRAY[coalesce(current_setting('longshore.sibling', true), ''),
+                                     coalesce(current_setting('longshore.place', true), '')]";
+        let noted: Vec<String> = sqlx::query_scalar(settings).fetch_one(&mut *self.inserting).await.unwrap();
+        noted.try_into().unwrap()
+    }
+
+    async fn forge(&mut self, [sibling, place]: &[String; 2]) {
+        self.run(&format!("SET LOCAL longshore.sibling = '{sibling}'; SET LOCAL longshore.place = '{place}'")).await;
+    }
+
+    async fn commit(self) {
+        self.inserting.commit().await.unwrap();
+    }
+
+    async fn refusal(mut self) -> String {
+        let refused = self.insert(1).await.unwrap_err();
+        refused.into_database_error().unwrap().constraint().unwrap().to_owned()
+    }
+}
+
+#[tokio::test]
+async fn a_lock_that_was_rolled_back_is_taken_again() {
+    for forged in [false, true] {
+        let database = database().await;
+        let names = database.tree(&["root"]).await;
+        let mut player = Player::enter(&database).await;
+        player.claim().await;
+        let mut conn = database.conn().await;
+        let mut producer = Producer::enter(&mut conn, names["root"]).await;
+        producer.run("SAVEPOINT before").await;
+        producer.insert(3).await.unwrap();
+        let noted = producer.noted().await;
+        producer.run("ROLLBACK TO before").await;
+        player.succeed("root").await;
+        assert_eq!(database.states().await, "root complete success");
+        if forged {
+            producer.forge(&noted).await;
+        }
+        assert_eq!(producer.refusal().await, "parent_has_not_ended");
+    }
+}
+
+#[tokio::test]
+async fn a_parent_does_not_end_behind_a_transaction_that_knows_a_place_below_it() {
+    let database = database().await;
+    let names = database.tree(&["root"]).await;
+    let mut player = Player::enter(&database).await;
+    player.claim().await;
+    let mut conn = database.conn().await;
+    let mut producer = Producer::enter(&mut conn, names["root"]).await;
+    producer.insert(3).await.unwrap();
+    // knows it also within a savepoint, and still does when that is gone
+    producer.run("SAVEPOINT later").await;
+    producer.insert(1).await.unwrap();
+    producer.run("ROLLBACK TO later").await;
+    assert_eq!(player.settle(&[success(player.held["root"]).into()]).await.unwrap().len(), 0);
+    producer.insert(1).await.unwrap();
+    producer.commit().await;
+    player.succeed("root").await;
+    assert_eq!(database.value::<i64>("SELECT count(*) FROM tasks WHERE status = 'requested'").await, 1);
+    assert_eq!(database.value::<i64>("SELECT count(*) FROM tasks WHERE status = 'queued'").await, 4);
+}
+
+#[tokio::test]
+async fn a_forged_place_is_no_place() {
+    let database = database().await;
+    let names = database.tree(&["root", "a < root", "other"]).await;
+    let mut conn = database.conn().await;
+    let mut producer = Producer::enter(&mut conn, names["a"]).await;
+    producer.insert(3).await.unwrap();
+    let [sibling, place] = producer.noted().await;
+    assert!(place.contains(&names["root"].to_string()), "{sibling} {place}");
+    // below another root, and a sibling that is none
+    let elsewhere = place.replace(&names["root"].to_string(), &names["other"].to_string());
+    producer.forge(&[sibling, elsewhere]).await;
+    producer.insert(1).await.unwrap();
+    producer.forge(&[names["other"].to_string(), String::new()]).await;
+    producer.insert(1).await.unwrap();
+    producer.commit().await;
+    // nor one of a transaction that has ended
+    let mut conn = database.conn().await;
+    let mut producer = Producer::enter(&mut conn, names["a"]).await;
+    producer.insert(2).await.unwrap();
+    producer.forge(&[names["other"].to_string(), place]).await;
+    producer.insert(1).await.unwrap();
+    producer.commit().await;
+    let below = format!("SELECT count(*) FROM tasks WHERE root_task_id = '{}' AND depth = 2", names["root"]);
+    assert_eq!(database.value::<i64>(&below).await, 8);
+}
+
+#[tokio::test]
+async fn a_place_is_known_until_the_tree_changes() {
+    for forged in [false, true] {
+        let database = database().await;
+        let names = database.tree(&["root"]).await;
+        let mut conn = database.conn().await;
+        let mut producer = Producer::enter(&mut conn, names["root"]).await;
+        producer.insert(3).await.unwrap();
+        let noted = producer.noted().await;
+        producer.run(&format!("SELECT terminate_task('{}')", names["root"])).await;
+        if forged {
+            producer.forge(&noted).await;
+        }
+        assert_eq!(producer.refusal().await, "parent_has_not_ended");
+    }
 }

@@ -12,7 +12,7 @@ use clap::Args;
 use longshore_postgres::{Options, Server};
 use longshore_queue::{Connect, create_database, example_insert, migrate};
 use longshore_worker::config::{Cells, Config, ConfigError, Connection};
-use longshore_worker::{Secret, Shutdown, Worker, metrics};
+use longshore_worker::{Secret, Shutdown, Worker, log, metrics};
 use sqlx::postgres::PgConnectOptions;
 
 use super::block_on;
@@ -48,6 +48,7 @@ pub(crate) struct Dev {
 impl Dev {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let mut config = self.config()?;
+        let _log = log::start(config.log)?;
         let listener = bind(self.listen, config.http.listen)?;
         let server = if config.cells.is_empty() {
             Some(self.server()?)

@@ -23,19 +23,15 @@ mod values;
 mod worker;
 mod workers;
 
-use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use longshore_worker::StartError;
-use longshore_worker::config::ConfigError;
-use tracing_subscriber::EnvFilter;
+use longshore_worker::config::{ConfigError, LogFormat};
+use longshore_worker::log::{self, Log};
 
 use exit::{BadInput, Exit};
 use table::table;
-
-/// What is logged unless RUST_LOG says otherwise; the name is the beginning of all our crates' names.
-const LOG_DEFAULT: &str = "warn,longshore=info";
 
 #[derive(Debug, Parser)]
 #[command(name = "longshore", version, about = "A durable task queue and worker on Postgres")]
@@ -71,6 +67,11 @@ impl Command {
     /// # Errors
     /// To be told to people by [`told`], and to the parent process by [`exit_of`].
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let _log: Option<Log> = match self {
+            // their configuration says how
+            Self::Worker(_) | Self::Dev(_) => None,
+            _ => Some(log::start(LogFormat::Text)?),
+        };
         match self {
             Self::Migrate(migrate) => migrate.run(),
             Self::Worker(worker) => worker.run(),
@@ -90,21 +91,6 @@ impl Command {
             Self::DemoProgram(program) => program.run(),
         }
     }
-}
-
-/// Writes logs to stderr, as RUST_LOG says.
-///
-/// # Errors
-/// A [`ConfigError`] when that cannot be read.
-pub(crate) fn log_to_stderr() -> anyhow::Result<()> {
-    let wanted = std::env::var("RUST_LOG").ok().filter(|wanted| !wanted.is_empty());
-    let filter = EnvFilter::try_new(wanted.as_deref().unwrap_or(LOG_DEFAULT)).map_err(|error| {
-        ConfigError::new("RUST_LOG", format!("must be directives such as {LOG_DEFAULT:?}: {error}"))
-    })?;
-    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let ansi = io::stderr().is_terminal() && !plain;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(ansi).init();
-    Ok(())
 }
 
 /// The error and its causes on one line, with the remedy where one is known; a cause that the text before it ends with is

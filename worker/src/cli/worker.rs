@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use longshore_worker::config::Config;
-use longshore_worker::metrics;
+use longshore_worker::{log, metrics};
 
 /// Claims and executes tasks until SIGTERM or SIGINT, then lets what runs end; a second signal gives it back at once.
 ///
@@ -24,6 +24,7 @@ impl Worker {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = Config::load(self.config.as_deref())?;
         config.databases()?;
+        let _log = log::start(config.log)?;
         let metrics = metrics::install()?;
         let ended = longshore_worker::Worker::new(config).metrics(metrics).run()?;
         Ok(ExitCode::from(ended.exit_code()))

@@ -58,6 +58,9 @@ impl Config {
         if let Some(file) = &self.design.ca_file {
             files.push(("design.ca_file".to_owned(), file));
         }
+        if let Some(file) = self.otlp.as_ref().and_then(|otlp| otlp.headers_file.as_ref()) {
+            files.push(("otlp.headers_file".to_owned(), file));
+        }
         if let Some(SecretSource::File(file)) = self.design.keystone.as_ref().map(|keystone| &keystone.password) {
             files.push(("design.keystone.password_file".to_owned(), file));
         }

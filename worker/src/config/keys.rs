@@ -55,6 +55,7 @@ pub(super) const KEYS: &[Key] = &[
     key("cells.NAME", "database_url", Kind::PostgresUrl, Otherwise("`database_url_file`")),
     key("cells.NAME", "database_url_file", PATH, Otherwise("`database_url`")),
     key("http", "listen", Kind::Address, Is("127.0.0.1:9464")),
+    key("log", "format", Kind::Choice(&["text", "json"]), Is("text")),
     key("worker", "name", Kind::Text { max_bytes: 128 }, Otherwise("hostname-pid")),
     // From 100ms, so that a fleet of hundreds does not spend the database on heartbeats.
     key("worker", "heartbeat", duration(ms(100), secs(300)), Is("5s")),
@@ -114,6 +115,12 @@ pub(super) const KEYS: &[Key] = &[
     key("design.credentials.NAME", "password_file", PATH, Otherwise("`password`")),
     key("design.credentials.NAME", "token", SECRET, Otherwise("`token_file`")),
     key("design.credentials.NAME", "token_file", PATH, Otherwise("`token`")),
+    key("otlp", "endpoint", Kind::HttpUrl, Required("endpoint = \"http://localhost:4318\"")),
+    key("otlp", "service_name", Kind::Text { max_bytes: 256 }, Is("longshore")),
+    key("otlp", "headers", Kind::TextMap { max: 64 }, Otherwise("none")),
+    key("otlp", "headers_file", PATH, Otherwise("none")),
+    key("otlp", "sample", Kind::Number { min: 0.0, max: 1.0 }, Is("1.0")),
+    key("otlp", "timeout", duration(ms(10), secs(60)), Is("10s")),
 ];
 
 /// As long as systems take.
@@ -256,11 +263,13 @@ mod tests {
                 "notify",
                 "cells",
                 "http",
+                "log",
                 "worker",
                 "queues",
                 "actions",
                 "retention",
-                "design"
+                "design",
+                "otlp"
             ]
         );
         assert!(known("actions.NAME").ends_with(&["retry", "design"]));

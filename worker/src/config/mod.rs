@@ -7,6 +7,7 @@ mod design;
 mod environment;
 mod error;
 mod keys;
+mod otlp;
 mod print;
 mod read;
 mod secret_source;
@@ -29,6 +30,7 @@ pub use self::cells::{CELL_NAME, Cells, DEFAULT_CELL};
 pub use self::design::{ActionDesign, Credential, CredentialKind, Design, DesignForm, Keystone};
 pub use self::error::ConfigError;
 use self::error::Report;
+pub use self::otlp::Otlp;
 pub use self::secret_source::SecretSource;
 pub(crate) use self::secret_source::bytes_of;
 use self::section::Section;
@@ -56,6 +58,8 @@ pub struct Config {
     pub notify: bool,
     /// The port for metrics and health.
     pub http: Http,
+    /// The form of the log's lines.
+    pub log: LogFormat,
     /// The process itself.
     pub worker: Worker,
     /// The queues claimed from, by name; never empty.
@@ -66,6 +70,8 @@ pub struct Config {
     pub retention: Retention,
     /// How design references are resolved.
     pub design: Design,
+    /// Where spans are exported to; `None`: nowhere.
+    pub otlp: Option<Otlp>,
 }
 
 /// What stands between the worker and the server.
@@ -75,6 +81,15 @@ pub enum Connection {
     Direct,
     /// A pooler that gives each transaction another server connection, such as PgBouncer in transaction mode.
     TransactionPooler,
+}
+
+/// The form of the log's lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line, for programs.
+    Json,
 }
 
 /// The port for metrics and health.

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use reqwest::header::{HeaderName, HeaderValue};
 
 use super::cells::Cells;
-use super::design;
 use super::keys::{KEYS, human};
 use super::section::{Section, quoted};
 use super::{
-    Action, ActionExecutor, CommandSettings, Config, Connection, DesignForm, Http, HttpSettings, Queue, Retention,
-    Stdout, Worker,
+    Action, ActionExecutor, CommandSettings, Config, Connection, DesignForm, Http, HttpSettings, LogFormat, Queue,
+    Retention, Stdout, Worker,
 };
+use super::{design, otlp};
 use crate::backoff::Backoff;
 use crate::secret::Secret;
 
@@ -34,6 +34,10 @@ pub(super) fn config(source: &str, root: &Section<'_>) -> Config {
         Some("transaction_pooler") => Connection::TransactionPooler,
         _ => Connection::Direct,
     };
+    let log = match root.section("log", "log").text("format").as_deref() {
+        Some("json") => LogFormat::Json,
+        _ => LogFormat::Text,
+    };
     let retention = root.section("retention", "retention");
     Config {
         source: source.to_owned(),
@@ -42,6 +46,7 @@ pub(super) fn config(source: &str, root: &Section<'_>) -> Config {
         connection,
         notify: root.flag("notify"),
         http: Http { listen: root.section("http", "http").address("listen") },
+        log,
         worker: worker(&root.section("worker", "worker")),
         queues,
         actions,
@@ -51,6 +56,7 @@ pub(super) fn config(source: &str, root: &Section<'_>) -> Config {
             build_data: retention.some_duration("build_data"),
         },
         design: design::design(root),
+        otlp: otlp::otlp(root),
     }
 }
 
@@ -208,6 +214,13 @@ fn command(section: &Section<'_>) -> Option<CommandSettings> {
 }
 
 fn http(section: &Section<'_>) -> Option<HttpSettings> {
+    let headers = headers(section);
+    let url = section.text("url")?;
+    Some(HttpSettings { url, headers })
+}
+
+/// The headers of a section, by their names in lower case.
+pub(super) fn headers(section: &Section<'_>) -> BTreeMap<String, Secret> {
     let mut headers = BTreeMap::new();
     for (name, value) in section.text_map("headers") {
         let parsed = HeaderName::try_from(name.as_str());
@@ -224,6 +237,5 @@ fn http(section: &Section<'_>) -> Option<HttpSettings> {
             }
         }
     }
-    let url = section.text("url")?;
-    Some(HttpSettings { url, headers })
+    headers
 }

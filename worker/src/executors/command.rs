@@ -57,7 +57,7 @@ impl Command {
             Ok(task) => task,
             Err(outcome) => return outcome,
         };
-        let mut tree = match Tree::start(program(&self.settings, context.task())).await {
+        let mut tree = match Tree::start(program(&self.settings, context)).await {
             Ok(tree) => tree,
             Err(error) => return Outcome::retry("spawn", format!("cannot start `{}`: {error}", self.settings.argv[0])),
         };

@@ -2,14 +2,13 @@
 
 mod answer;
 mod target;
-mod trace;
 
 use std::error::Error as _;
 use std::time::Duration;
 
 use chrono::Utc;
-use longshore_queue::{Outcome, ResultMessage, Task};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use longshore_queue::{Outcome, ResultMessage};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, Url, redirect};
 use tokio::time::timeout;
 
@@ -18,7 +17,7 @@ pub use self::target::Error;
 use self::answer::Class;
 use super::{input, protocol};
 use crate::config::HttpSettings;
-use crate::{Context, Execution, Executor, Stop};
+use crate::{Context, Execution, Executor, Stop, tls};
 
 /// How long resolution, connecting and TLS may take together: an endpoint behind a gateway that starts it takes longer to
 /// answer, not to connect.
@@ -55,10 +54,7 @@ impl Http {
     /// Names the setting that is out of its bounds, without its value where that may be a secret.
     pub fn new(settings: &HttpSettings) -> Result<Self, Error> {
         let (url, headers) = target::read(settings)?;
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            // an error says that somebody else was faster, which will do as well
-            rustls::crypto::ring::default_provider().install_default().ok();
-        }
+        tls::install_provider();
         let client = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(redirect::Policy::none())
@@ -70,15 +66,21 @@ impl Http {
     }
 
     /// The headers of a task's request, the configured ones among them.
-    fn headers(&self, task: &Task) -> HeaderMap {
+    fn headers(&self, context: &Context) -> HeaderMap {
+        let task = context.task();
         let mut headers = self.headers.clone();
         let task_id = HeaderValue::from_str(&task.task_id.to_string()).expect("a UUID's text is hex and dashes");
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert("longshore-task-id", task_id.clone());
         headers.insert("longshore-attempt", HeaderValue::from(task.attempt));
         headers.insert("idempotency-key", task_id);
-        if let Some(context) = &task.request_context {
-            headers.extend(trace::headers(context));
+        if let Some(trace) = context.trace() {
+            let value = |text: &str| HeaderValue::from_str(text).ok();
+            let both = [
+                ("traceparent", value(&trace.traceparent)),
+                ("tracestate", trace.tracestate.as_deref().and_then(value)),
+            ];
+            headers.extend(both.into_iter().filter_map(|(name, value)| Some((HeaderName::from_static(name), value?))));
         }
         headers
     }
@@ -88,7 +90,7 @@ impl Http {
             Ok(task) => task,
             Err(outcome) => return outcome,
         };
-        let request = self.client.post(self.url.clone()).headers(self.headers(context.task())).body(task);
+        let request = self.client.post(self.url.clone()).headers(self.headers(context)).body(task);
         let response = match request.timeout(context.timeout()).send().await {
             Ok(response) => response,
             Err(error) => return self.broken(context, error),

@@ -36,12 +36,17 @@ enum Content<'a> {
 /// One object, as `TASK_SCHEMA` has it; the outcome where the design is too large for one.
 pub(super) async fn json(context: &Context) -> Result<Vec<u8>, Outcome> {
     let mut json = serde_json::to_vec(context.task()).expect("a task's keys are strings and its values are JSON");
+    if let Some(trace) = context.trace() {
+        // into the task's object, which has keys
+        json.pop();
+        json.push(b',');
+        json.extend_from_slice(&serde_json::to_vec(trace).expect("strings are JSON")[1..]);
+    }
     let Some(design) = context.design().cloned() else { return Ok(json) };
     let delivered = context.delivered().cloned();
     // off the loops: a large design takes a moment
     let writing = tokio::task::spawn_blocking(move || {
         let max_bytes = delivered.as_ref().map_or(usize::MAX, Delivered::json_max_bytes);
-        // into the task's object, which has keys
         json.pop();
         json.extend_from_slice(b",\"design\":");
         let mut bounded = Bounded { json, left: max_bytes };
@@ -119,6 +124,7 @@ mod tests {
         let task = Task {
             task_id: uuid::Uuid::now_v7(),
             parent_task_id: None,
+            root_task_id: None,
             action: "a".to_owned(),
             queue: "default".to_owned(),
             priority: 0,

@@ -94,6 +94,12 @@ pub const METRICS: &[Metric] = &[
     metric("longshore_listener_connected", Gauge, &["cell"], "1 while notifications can arrive"),
     metric("longshore_listener_reconnects_total", Counter, &["cell"], "times the listener had to connect again"),
     metric(
+        "longshore_log_lines_dropped_total",
+        Counter,
+        &[],
+        "log lines dropped: standard error was not read as fast as they came",
+    ),
+    metric(
         "longshore_maintenance_last_success_timestamp_seconds",
         Gauge,
         &["cell", "task"],
@@ -107,6 +113,13 @@ pub const METRICS: &[Metric] = &[
         &["cell"],
         "from hearing of an INSERT to a claim that brought something",
     ),
+    metric(
+        "longshore_otlp_spans_dropped_total",
+        Counter,
+        &["reason"],
+        "spans not exported; queue_full, failed (refused, or the collector was away)",
+    ),
+    metric("longshore_otlp_spans_exported_total", Counter, &[], "spans that the collector took"),
     metric(
         "longshore_queue_oldest_ready_age_seconds",
         Gauge,

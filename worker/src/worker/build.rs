@@ -13,9 +13,11 @@ use crate::config::{self, ConfigError};
 use crate::design::Resolver;
 use crate::design::readings::Readings;
 use crate::fleet::{Fleet, Identity};
+use crate::journal::Journal;
 use crate::lane::Lane;
 use crate::metrics::{ActionMetrics, LaneMetrics};
 use crate::slots::Slots;
+use crate::trace::{Exporter, Sample, Tracer};
 use crate::{Executor, executors};
 
 impl Worker {
@@ -25,8 +27,20 @@ impl Worker {
         Ok(if wanted { Some(Arc::new(Resolver::new(&self.config.design)?)) } else { None })
     }
 
+    /// What makes spans, and the thread that exports them, where the configuration says where to.
+    pub(super) fn tracer(&self) -> Result<Option<(Exporter, Arc<Tracer>)>, ConfigError> {
+        let Some(settings) = &self.config.otlp else { return Ok(None) };
+        let (exporter, outlet) = Exporter::start(settings, &self.config.source, &self.config.worker.name)?;
+        Ok(Some((exporter, Arc::new(Tracer::new(Sample::share(settings.sample), outlet)))))
+    }
+
     /// Makes the cells of these names and databases: the executors and the slots of a queue are shared by all.
-    pub(super) fn build(&self, cells: Vec<(Arc<str>, Connect)>, executors: &Handle) -> Result<Vec<Cell>, StartError> {
+    pub(super) fn build(
+        &self,
+        cells: Vec<(Arc<str>, Connect)>,
+        executors: &Handle,
+        tracer: Option<&Arc<Tracer>>,
+    ) -> Result<Vec<Cell>, StartError> {
         self.config.check_start()?;
         let readings = Arc::new(Readings::default());
         let mut made: BTreeMap<&str, Arc<dyn Executor>> = BTreeMap::new();
@@ -58,6 +72,8 @@ impl Worker {
                 lanes.push(Arc::new(Lane::new(queue, names, settings.poll, (slots, number), metrics)));
                 actions.push(of_lane);
             }
+            let name = self.config.worker.name.clone();
+            let journal = Journal::new(name, (count > 1).then(|| Arc::clone(&cell)), tracer.cloned());
             let identity = Identity {
                 cell,
                 has_siblings: count > 1,
@@ -67,7 +83,7 @@ impl Worker {
                 heartbeat: self.config.worker.heartbeat,
                 notify: self.config.notify,
             };
-            let (fleet, inbox) = Fleet::new(identity, lanes);
+            let (fleet, inbox) = Fleet::new(identity, lanes, journal);
             Cell::new(fleet, inbox, actions, executors.clone(), self.config.retention)
         });
         Ok(cells.collect())

@@ -35,6 +35,7 @@ fn task() -> Task {
     Task {
         task_id: "0197a1b2-0000-7000-8000-000000000001".parse().unwrap(),
         parent_task_id: None,
+        root_task_id: None,
         action: "test".to_owned(),
         queue: "default".to_owned(),
         priority: 5,

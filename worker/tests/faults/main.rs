@@ -1,7 +1,7 @@
 //! What must hold when things break: real worker processes, a real Postgres, real signals.
 //!
 //! `rig` starts a worker process on a database of a story's own, `program` is the process that has executors in Rust,
-//! `tally` is what its executors wrote down, `proxy` stands between a worker and its database and breaks connections at
+//! `tally` is what its executors wrote down, `collector` takes their spans, `proxy` stands between a worker and its database and breaks connections at
 //! a statement of choice, `audit` and `audit_trees` judge the database
 //! afterwards. Everything else is stories, one module a theme.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
@@ -14,6 +14,7 @@ mod audit_trees;
 mod build_data;
 mod cells;
 mod chaos;
+mod collector;
 mod cuts;
 mod designs;
 mod executors;
@@ -37,6 +38,8 @@ mod schedules;
 mod shutdown;
 mod tally;
 mod termination;
+mod told;
+mod traces;
 mod trees;
 mod versions;
 mod wire;
@@ -84,7 +87,8 @@ fn main() -> ExitCode {
         pooler: a_pooler_that_refuses_our_settings_is_named, a_pooler_that_drops_our_settings_is_found_out,
             behind_a_pooler_that_was_named_thousands_of_tasks_end_with_their_own_rows;
         shutdown: sigterm_finishes_what_runs_and_claims_nothing_more, at_the_deadline_what_runs_is_given_back_unburnt,
-            a_second_sigterm_gives_back_at_once, running_programs_are_ended_and_their_tasks_given_back,
+            a_drain_that_outlasts_the_lease_loses_no_claim, a_second_sigterm_gives_back_at_once,
+            running_programs_are_ended_and_their_tasks_given_back,
             an_executor_that_ignores_the_shutdown_is_dropped_and_its_task_given_back,
             a_worker_that_cannot_reach_the_database_ends_all_the_same;
         termination: a_running_tasks_executor_is_told_by_notification,
@@ -124,6 +128,12 @@ fn main() -> ExitCode {
             a_leader_that_cannot_renew_its_lead_says_so_after_its_lease;
         schedules: each_second_has_one_task_while_leaders_are_killed_and_stopped,
             a_schedule_that_cannot_fire_says_why_and_the_others_go_on;
+        told: each_change_of_a_task_is_one_line_of_json_without_what_is_secret,
+            what_dead_workers_held_is_told_by_the_leader, a_log_that_nobody_reads_costs_lines_and_nothing_else;
+        traces: a_tree_of_tasks_over_two_workers_is_a_trace_of_its_shape,
+            failures_are_errors_and_what_nobody_began_is_a_trace_of_its_own,
+            a_collector_that_hangs_costs_spans_and_nothing_else, a_collector_that_is_away_costs_spans_and_nothing_else,
+            spans_that_a_collector_refuses_are_counted;
         health: a_worker_answers_for_its_life_its_readiness_and_its_metrics;
         hostile: any_row_that_is_accepted_ends_and_no_worker_is_harmed;
         versions: an_older_worker_goes_on_while_and_after_the_schema_moves_on,

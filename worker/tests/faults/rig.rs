@@ -104,6 +104,18 @@ impl Rig {
 
     /// Starts a worker.
     pub(crate) fn start(&self, setup: Setup) -> Process {
+        Process::start(setup.name, self.command(setup))
+    }
+
+    /// Starts a worker that logs to somebody else.
+    pub(crate) fn start_logging_to(&self, setup: Setup, stderr: Stdio) -> Process {
+        let (name, mut command) = (setup.name, self.command(setup));
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).spawn().expect("a process");
+        Process { name, child, lines: Arc::default() }
+    }
+
+    /// The command of a worker.
+    fn command(&self, setup: Setup) -> Command {
         let Setup { name, url, cells, binary, other_binary, concurrency, top, worker, sections } = setup;
         let mut toml = format!(
             "{top}\n[http]\nlisten = \"127.0.0.1:0\"\n[worker]\nname = \"{name}\"\n{worker}\n\
@@ -140,7 +152,7 @@ impl Rig {
             .env("NO_COLOR", "1")
             // what every process below it inherits, and nobody else has
             .env("HOME", &self.folder);
-        Process::start(name, command)
+        command
     }
 
     /// The workers of this story that still run, and what they have started, as far as it shows its environment.

@@ -49,6 +49,18 @@ pub(crate) async fn sigterm_finishes_what_runs_and_claims_nothing_more() {
     rig.judge(&[tasks, later].concat()).await;
 }
 
+pub(crate) async fn a_drain_that_outlasts_the_lease_loses_no_claim() {
+    let worker = "heartbeat = \"500ms\"\nlease = \"2s\"".to_owned();
+    let (rig, mut worker, tasks) = busy(Setup { worker, ..Setup::default() }, 10_000).await;
+    let rescuer = rig.start(Setup { name: "rescuer", ..Setup::default() });
+    rescuer.works().await;
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.ended().await.code(), Some(0));
+    assert!(worker.said("ERROR").is_empty(), "{:?}", worker.said("ERROR"));
+    assert_eq!(rig.tallied("begin").len(), RUNNING, "a task was taken from a worker that was finishing it");
+    rig.judge(&tasks).await;
+}
+
 pub(crate) async fn at_the_deadline_what_runs_is_given_back_unburnt() {
     let worker = "shutdown_deadline = \"1s\"".to_owned();
     let (rig, mut worker, _) = busy(Setup { worker, ..Setup::default() }, 600_000).await;

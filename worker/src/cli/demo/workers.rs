@@ -139,7 +139,7 @@ impl WorkerProcess {
         let mut command = Command::new(&program);
         command.arg("worker").arg("--config").arg(&config);
         // the log must say where the metrics are, whatever is set for the demo itself
-        command.env("DATABASE_URL", url).env("RUST_LOG", super::super::LOG_DEFAULT);
+        command.env("DATABASE_URL", url).env("RUST_LOG", longshore_worker::log::DEFAULT);
         command.stdout(output.try_clone()?).stderr(output);
         // the database goes with the demo: there is nothing that a worker could still write
         let child = Child::spawn(command, Signal::KILL).with_context(|| format!("cannot start worker {name}"))?;

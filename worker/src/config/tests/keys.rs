@@ -15,7 +15,7 @@ fn an_unknown_key_is_refused_with_the_nearest_known_one() {
         (wrong_in("queue.default", ""), ":1: queue is unknown: did you mean queues?"),
         (
             wrong_in("\"\\u0007\"", ""),
-            ":1: \"\\u{7}\" is unknown: known here are database_url, schema, connection, notify, cells, http, worker, queues, actions, retention, design",
+            ":1: \"\\u{7}\" is unknown: known here are database_url, schema, connection, notify, cells, http, log, worker, queues, actions, retention, design, otlp",
         ),
         (wrong_action("noop", "retries.base = '1s'"), ":3: actions.a.retries is unknown: did you mean retry?"),
         (wrong_action("noop", "retry.jiter = 0.2"), ":3: actions.a.retry.jiter is unknown: did you mean jitter?"),

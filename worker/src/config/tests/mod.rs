@@ -45,6 +45,7 @@ fn the_least_file_has_every_default() {
         schema: "public".to_owned(),
         connection: Connection::Direct,
         notify: true,
+        log: LogFormat::Text,
         http: Http { listen: ([127, 0, 0, 1], 9464).into() },
         worker: Worker {
             name,
@@ -70,6 +71,7 @@ fn the_least_file_has_every_default() {
             build_data: None,
         },
         design: config.design.clone(),
+        otlp: None,
     };
     assert_eq!(config, expected);
     assert!(worker.name.ends_with(&format!("-{}", std::process::id())) && worker.name.len() <= 128);

@@ -11,6 +11,7 @@ use super::http::Pages;
 use super::keystone::{Keystone, User};
 use super::{Resolver, Shared};
 use crate::config::{ConfigError, CredentialKind, Design, bytes_of};
+use crate::tls;
 
 /// The bundle of a whole system has a quarter of it.
 const CA_MAX_BYTES: usize = 1024 * 1024;
@@ -29,10 +30,7 @@ impl Resolver {
     /// # Errors
     /// As [`Resolver::new`].
     pub fn with_lookup(settings: &Design, lookup: &Lookup) -> Result<Self, ConfigError> {
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            // an error says that somebody else was faster, which will do as well
-            rustls::crypto::ring::default_provider().install_default().ok();
-        }
+        tls::install_provider();
         let ca = settings.ca_file.as_deref().map_or(Ok(Vec::new()), certificates)?;
         let clients = Clients::new(&settings.allow, settings.connect_timeout, &ca, lookup)
             .map_err(|error| ConfigError::new("design", format!("no HTTP client: {error}")))?;

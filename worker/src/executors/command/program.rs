@@ -5,9 +5,9 @@ use std::ops::RangeInclusive;
 use std::process::Stdio;
 use std::time::Duration;
 
-use longshore_queue::Task;
 use tokio::process;
 
+use crate::Context;
 use crate::config::CommandSettings;
 
 /// What a program inherits of the worker's environment. Nothing else, since that holds the database's password.
@@ -66,7 +66,10 @@ pub(super) fn check(settings: &CommandSettings) -> Result<(), Error> {
 }
 
 /// The program for this task, not yet started.
-pub(super) fn program(settings: &CommandSettings, task: &Task) -> process::Command {
+pub(super) fn program(settings: &CommandSettings, context: &Context) -> process::Command {
+    let task = context.task();
+    let trace = context.trace();
+    let tracestate = trace.and_then(|trace| trace.tracestate.as_deref());
     let mut program = process::Command::new(&settings.argv[0]);
     program
         .args(&settings.argv[1..])
@@ -76,6 +79,9 @@ pub(super) fn program(settings: &CommandSettings, task: &Task) -> process::Comma
         .env("LONGSHORE_TASK_ID", task.task_id.to_string())
         .env("LONGSHORE_ATTEMPT", task.attempt.to_string())
         .env("LONGSHORE_ACTION", &task.action)
+        // as OpenTelemetry's convention for environment variables has it
+        .envs(trace.map(|trace| ("TRACEPARENT", trace.traceparent.as_str())))
+        .envs(tracestate.map(|tracestate| ("TRACESTATE", tracestate)))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
