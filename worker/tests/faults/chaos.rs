@@ -274,6 +274,6 @@ impl Chaos {
         assert!(rescues > 0, "no task was rescued: the faults did not bite");
         assert!(suspensions > 0 && failed > 0 && bubbled > 0 && ended_trees > 0, "trees met nothing");
         assert!(fired > 20 && skipped > 0 && replaced > 0, "schedules met nothing");
-        assert!(epochs >= 3, "the leader never changed");
+        assert!(epochs >= 2, "the leader never changed");
     }
 }

@@ -119,9 +119,10 @@ fn without_a_list_of_images_one_warning_says_so() {
 }
 
 #[test]
-fn documents_that_a_design_has_twice_are_told_once_each_and_not_by_each_of_their_addresses() {
+fn a_node_that_a_design_has_twice_is_told_once_and_not_by_each_of_its_addresses() {
     let twice = Reading::of_all([VALID.as_bytes(), VALID.as_bytes()]).check(None);
     let told: Vec<&str> =
         twice.iter().filter(|one| one.rule == "duplicate_ip").map(|one| one.message.as_str()).collect();
-    assert_eq!(told, [r#"the node "metal" is in the design twice"#, r#"the node "virtual" is in the design twice"#]);
+    // the other node has no address of its own
+    assert_eq!(told, [r#"the node "metal" is in the design twice"#]);
 }
