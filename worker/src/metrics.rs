@@ -57,6 +57,10 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     }
     let _known = histogram!("longshore_design_read_seconds");
     counter!("longshore_log_lines_dropped_total").increment(0);
+    counter!("longshore_otlp_spans_exported_total").increment(0);
+    for reason in ["queue_full", "failed"] {
+        counter!("longshore_otlp_spans_dropped_total", "reason" => reason).increment(0);
+    }
     gauge!("longshore_build_info", "version" => env!("CARGO_PKG_VERSION"),
         "schema_version" => longshore_queue::newest_version().to_string())
     .set(1.0);
