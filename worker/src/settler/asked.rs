@@ -12,9 +12,6 @@ use crate::attempt::Attempt;
 use crate::executor::{Ask, Wanted};
 use crate::link::step;
 
-/// The queue of a task that names none.
-const DEFAULT_QUEUE: &str = "default";
-
 /// After so long the messages and outcomes of other attempts come first again.
 const TURN: Duration = Duration::from_millis(50);
 
@@ -51,7 +48,8 @@ impl Settler {
                             && let Some(notice) = registered(tasks)
                         {
                             for task in tasks {
-                                let queue = task.queue.as_deref().unwrap_or(DEFAULT_QUEUE);
+                                // as insert_subtasks has it
+                                let queue = task.queue.as_deref().unwrap_or(&attempt.context.task().queue);
                                 self.fleet.enqueued.count(queue, &task.action);
                             }
                             attempt.context.message(notice);

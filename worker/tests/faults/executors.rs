@@ -138,7 +138,7 @@ pub(crate) async fn programs_that_flood_print_garbage_and_fork_end_alone() {
     let rig = Rig::new().await;
     let sections = [
         // held up as its lines are recorded: a bound that it reaches in its time
-        shell("flood", "exec yes flood") + "max_output_bytes = 8192\n",
+        shell("flood", "exec yes flood") + "max_output_bytes = 65536\n",
         shell("not_utf8", r"printf 'ab\377\376cd\n\300\n'"),
         shell("nul", r"printf 'a\000b\n'; printf '\000\000' >&2"),
         shell("long_line", "head -c 100000000 /dev/zero | tr '\\0' x"),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{ChildStderr, ChildStdout};
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use longshore_queue::ResultMessage;
@@ -59,6 +60,10 @@ pub(super) async fn listen(stdout: ChildStdout, stderr: ChildStderr, transcript:
             length = stdout.fill(), if stdout.is_open => stdout.take(length, |line| transcript.stdout(&line)),
             length = stderr.fill(), if stderr.is_open => stderr.take(length, |line| transcript.stderr(&line)),
             else => break,
+        }
+        if transcript.discarded_bytes > 0 {
+            // nothing else makes a flood wait, and 128 chunks in one turn are seconds in which no stop is heard
+            yield_now().await;
         }
     }
 }
