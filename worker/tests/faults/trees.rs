@@ -30,7 +30,8 @@ pub(crate) async fn a_task_waits_for_its_subtasks_without_holding_a_slot_and_sur
 fn program(script: &str) -> Setup {
     let argv = serde_json::to_string(&["sh", "-c", script]).unwrap();
     let sections = format!(
-        "[actions.parent]\nexecutor = \"command\"\nstdout = \"jsonl\"\nargv = {argv}\n\
+        "[queues.trees]\nconcurrency = 4\n\
+         [actions.parent]\nexecutor = \"command\"\nstdout = \"jsonl\"\nargv = {argv}\n\
          retry = {{ base = \"0s\", factor = 1.0, max = \"1s\" }}\n\
          [actions.leaf]\nexecutor = \"command\"\nstdout = \"jsonl\"\n\
          argv = [\"sh\", \"-c\", \"echo '{{\\\"result\\\":{{\\\"status\\\":\\\"success\\\",\\\"output\\\":7}}}}'\"]\n"
@@ -49,11 +50,15 @@ pub(crate) async fn a_programs_subtasks_run_while_it_waits_and_it_reads_what_the
         esac"#,
     ));
     worker.works().await;
-    let tasks = rig.insert("parent", [json!({})]).await;
-    rig.judge(&tasks).await;
+    rig.database.run("INSERT INTO tasks (action, queue) VALUES ('parent', 'trees')").await;
+    rig.judge(&[]).await;
     let root = "SELECT concat_ws(' ', result_status, attempt, output) FROM tasks WHERE parent_task_id IS NULL";
     // grep -c counts lines, and each match is one
     assert_eq!(rig.database.value::<String>(root).await, "success 1 2");
+    // subtasks that name no queue go to their parent's
+    let counted = "longshore_tasks_enqueued_total{cell=\"default\",queue=\"trees\",action=\"leaf\"} 2";
+    let (_, metrics) = worker.get("/metrics").await;
+    assert!(metrics.lines().any(|line| line == counted), "no {counted}\n{metrics}");
 }
 
 pub(crate) async fn a_program_whose_subtasks_are_refused_does_not_pass() {
