@@ -119,12 +119,12 @@ pub async fn insert_build_data(db: impl PgExecutor<'_>, data: &NewBuildData) -> 
     Ok(())
 }
 
-/// Adds an entry for a held task, whose id it takes; false when the claim is lost, or the task locked by somebody else at
+/// Adds an entry for a held task of this queue, whose id it takes; false when the claim is lost, or the task locked by somebody else at
 /// this moment ([`fates`](crate::fates) tells). Sent twice, the second has no effect.
 ///
 /// # Errors
 /// Those of the database; a refused value names its constraint.
-pub async fn record_build_data(db: impl PgExecutor<'_>, held: Held, data: &NewBuildData) -> Result<bool> {
+pub async fn record_build_data(db: impl PgExecutor<'_>, queue: &str, held: Held, data: &NewBuildData) -> Result<bool> {
     Ok(sqlx::query_scalar(include_str!("sql/record_build_data.sql"))
         .bind(held.task_id)
         .bind(held.claim_token)
@@ -134,6 +134,7 @@ pub async fn record_build_data(db: impl PgExecutor<'_>, held: Held, data: &NewBu
         .bind(&data.generator)
         .bind(&data.data_format)
         .bind(&data.data_element)
+        .bind(queue)
         .fetch_one(db)
         .await?)
 }

@@ -104,7 +104,7 @@ pub enum Locked {
     Skip,
 }
 
-/// Ends tasks, given by ascending id; returns the ids of those that were ended. One that is missing is lost, or with
+/// Ends tasks of one queue, given by ascending id; returns the ids of those that were ended. One that is missing is lost, or with
 /// [`Locked::Skip`] was locked by somebody else at this moment ([`fates`] tells; send it again). All or nothing is
 /// committed; sent twice, the second has no effect.
 ///
@@ -113,6 +113,7 @@ pub enum Locked {
 /// [`Error::is_lock_timeout`](crate::Error::is_lock_timeout).
 pub async fn complete(
     db: impl PgExecutor<'_>,
+    queue: &str,
     completions: &[Completion],
     last: &LastOf,
     locked: Locked,
@@ -139,15 +140,16 @@ pub async fn complete(
         .bind(&last.open)
         .bind(OUTPUT_IN_ROW_MAX_BYTES)
         .bind(locked == Locked::Skip)
+        .bind(queue)
         .fetch_all(db)
         .await?)
 }
 
-/// Gives tasks back; returns the ids of those that were, as [`complete`] does with [`Locked::Skip`].
+/// Gives tasks of one queue back; returns the ids of those that were, as [`complete`] does with [`Locked::Skip`].
 ///
 /// # Errors
 /// Those of the database.
-pub async fn requeue(db: impl PgExecutor<'_>, requeues: &[Requeue], last: &LastOf) -> Result<Vec<Uuid>> {
+pub async fn requeue(db: impl PgExecutor<'_>, queue: &str, requeues: &[Requeue], last: &LastOf) -> Result<Vec<Uuid>> {
     Ok(sqlx::query_scalar(include_str!("sql/requeue.sql"))
         .bind(requeues.iter().map(|back| back.held.task_id).collect::<Vec<_>>())
         .bind(requeues.iter().map(|back| back.held.claim_token).collect::<Vec<_>>())
@@ -158,6 +160,7 @@ pub async fn requeue(db: impl PgExecutor<'_>, requeues: &[Requeue], last: &LastO
         .bind(requeues.iter().map(|back| back.error_count).collect::<Vec<_>>())
         .bind(&last.tokens)
         .bind(&last.open)
+        .bind(queue)
         .fetch_all(db)
         .await?)
 }
@@ -175,14 +178,15 @@ pub enum Fate {
     Lost,
 }
 
-/// Says of each task what became of it, by reading: how an unknown COMMIT is resolved, how a termination is noticed.
+/// Says of each task of one queue what became of it, by reading: how an unknown COMMIT is resolved, how a termination is noticed.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn fates(db: impl PgExecutor<'_>, held: &[Held]) -> Result<Vec<(Uuid, Fate)>> {
+pub async fn fates(db: impl PgExecutor<'_>, queue: &str, held: &[Held]) -> Result<Vec<(Uuid, Fate)>> {
     let rows: Vec<(Uuid, String)> = sqlx::query_as(include_str!("sql/fates.sql"))
         .bind(held.iter().map(|held| held.task_id).collect::<Vec<_>>())
         .bind(held.iter().map(|held| held.claim_token).collect::<Vec<_>>())
+        .bind(queue)
         .fetch_all(db)
         .await?;
     let fate = |name: &str| match name {
@@ -199,6 +203,8 @@ pub async fn fates(db: impl PgExecutor<'_>, held: &[Held]) -> Result<Vec<(Uuid, 
 pub struct Forgotten {
     /// Which claim.
     pub claim_token: Uuid,
+    /// Of which queue.
+    pub queue: String,
     /// Its tasks.
     pub task_ids: Vec<Uuid>,
 }

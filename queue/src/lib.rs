@@ -79,7 +79,7 @@ pub use read::{
     holder, messages, oldest_snapshot, read, table_health, tree_messages,
 };
 pub use record::{LastMessage, NumberedMessage, last_messages, record, record_designs};
-pub use rescue::{Rescued, rescue};
+pub use rescue::{Rescued, orphaned_queues, rescue};
 pub use retry::retry_task;
 pub use roles::{grant_roles, roles_sql};
 pub use schedule::{

@@ -8,7 +8,7 @@ use sqlx::{Connection, Executor, PgConnection, SqlStr};
 use crate::{Connect, Error, Result, Session};
 
 /// All migrations, in order.
-const MIGRATIONS: [Migration; 14] = [
+const MIGRATIONS: [Migration; 15] = [
     Migration { version: 1, description: "tasks", sql: include_str!("../../migrations/0001_tasks.sql") },
     Migration { version: 2, description: "retention", sql: include_str!("../../migrations/0002_retention.sql") },
     Migration { version: 3, description: "trees", sql: include_str!("../../migrations/0003_trees.sql") },
@@ -27,6 +27,7 @@ const MIGRATIONS: [Migration; 14] = [
     Migration { version: 12, description: "operation", sql: include_str!("../../migrations/0012_operation.sql") },
     Migration { version: 13, description: "subtasks", sql: include_str!("../../migrations/0013_subtasks.sql") },
     Migration { version: 14, description: "trace", sql: include_str!("../../migrations/0014_trace.sql") },
+    Migration { version: 15, description: "claim queue", sql: include_str!("../../migrations/0015_claim_queue.sql") },
 ];
 
 /// The table that says what was applied. Its own name: the tables may live in a user's database, beside their own.

@@ -16,13 +16,18 @@ pub struct NumberedMessage {
     pub message: ResultMessage,
 }
 
-/// Appends messages to held tasks; returns the ids of those whose messages are recorded. One that is missing was locked by
+/// Appends messages to held tasks of one queue; returns the ids of those whose messages are recorded. One that is missing was locked by
 /// somebody else at this moment (send its messages again, before later ones) or is lost ([`fates`](crate::fates) tells).
 /// Sent twice, the second has no effect.
 ///
 /// # Errors
 /// Those of the database; text that Postgres cannot store (U+0000) refuses the whole batch.
-pub async fn record(db: impl PgExecutor<'_>, held: &[Held], messages: &[NumberedMessage]) -> Result<Vec<Uuid>> {
+pub async fn record(
+    db: impl PgExecutor<'_>,
+    queue: &str,
+    held: &[Held],
+    messages: &[NumberedMessage],
+) -> Result<Vec<Uuid>> {
     Ok(sqlx::query_scalar(include_str!("sql/record.sql"))
         .bind(held.iter().map(|held| held.task_id).collect::<Vec<_>>())
         .bind(held.iter().map(|held| held.claim_token).collect::<Vec<_>>())
@@ -33,21 +38,23 @@ pub async fn record(db: impl PgExecutor<'_>, held: &[Held], messages: &[Numbered
         .bind(messages.iter().map(|message| message.message.context.as_deref()).collect::<Vec<_>>())
         .bind(messages.iter().map(|message| message.message.context_type.as_deref()).collect::<Vec<_>>())
         .bind(messages.iter().map(|message| message.message.extra.as_ref()).collect::<Vec<_>>())
+        .bind(queue)
         .fetch_all(db)
         .await?)
 }
 
-/// Notes on held tasks which version of its design each works with, by SHA-256; returns the ids of those that say so. For
-/// tasks that go back or belong to trees: [`complete`](crate::complete()) notes it itself. One that is missing was locked by somebody else at this moment (send it again) or is lost. Sent twice, the second has no
-/// effect.
+/// Notes on held tasks of one queue which version of its design each works with, by SHA-256; returns the ids of those
+/// that say so. For tasks that go back or belong to trees: [`complete`](crate::complete()) notes it itself. One that is
+/// missing was locked by somebody else at this moment (send it again) or is lost. Sent twice, the second has no effect.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn record_designs(db: impl PgExecutor<'_>, designs: &[(Held, [u8; 32])]) -> Result<Vec<Uuid>> {
+pub async fn record_designs(db: impl PgExecutor<'_>, queue: &str, designs: &[(Held, [u8; 32])]) -> Result<Vec<Uuid>> {
     Ok(sqlx::query_scalar(include_str!("sql/record_designs.sql"))
         .bind(designs.iter().map(|(held, _)| held.task_id).collect::<Vec<_>>())
         .bind(designs.iter().map(|(held, _)| held.claim_token).collect::<Vec<_>>())
         .bind(designs.iter().map(|(_, hash)| hash.as_slice()).collect::<Vec<_>>())
+        .bind(queue)
         .fetch_all(db)
         .await?)
 }

@@ -19,18 +19,37 @@ pub struct Rescued {
 /// Claims looked at in one call: bounds how long the statement runs.
 pub(crate) const RESCUE_CLAIMS: i32 = 20;
 
-/// Gives the tasks of dead workers back, of a few claims at a time; call again until nothing comes. A worker is dead
-/// when it has not reported for its lease, while `witness`, the caller's own worker, has reported without a gap for at
-/// least that long: after an outage everybody has one lease to report.
+/// The queues of which dead workers hold tasks, for [`rescue`]. Forgets dead workers that hold none.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn rescue(db: impl PgExecutor<'_>, leadership: Leadership, witness: Uuid) -> Result<Vec<Rescued>> {
+pub async fn orphaned_queues(db: impl PgExecutor<'_>, leadership: Leadership, witness: Uuid) -> Result<Vec<String>> {
+    Ok(sqlx::query_scalar(include_str!("sql/orphaned_queues.sql"))
+        .bind(leadership.identity)
+        .bind(leadership.epoch)
+        .bind(witness)
+        .fetch_all(db)
+        .await?)
+}
+
+/// Gives the tasks of one queue back that dead workers held, of a few claims at a time; call again until nothing comes. A
+/// worker is dead when it has not reported for its lease, while `witness`, the caller's own worker, has reported without a
+/// gap for at least that long: after an outage everybody has one lease to report.
+///
+/// # Errors
+/// Those of the database.
+pub async fn rescue(
+    db: impl PgExecutor<'_>,
+    leadership: Leadership,
+    witness: Uuid,
+    queue: &str,
+) -> Result<Vec<Rescued>> {
     Ok(sqlx::query_as(include_str!("sql/rescue.sql"))
         .bind(leadership.identity)
         .bind(leadership.epoch)
         .bind(witness)
         .bind(RESCUE_CLAIMS)
+        .bind(queue)
         .fetch_all(db)
         .await?)
 }

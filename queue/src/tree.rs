@@ -163,14 +163,15 @@ pub enum Insertion {
     Refused(Error),
 }
 
-/// Inserts tasks below a held one, each with an id of the caller's. Sent twice, the second has no effect.
+/// Inserts tasks below a held one of this queue, each with an id of the caller's. Sent twice, the second has no effect.
 ///
 /// # Errors
 /// Those of the database that may pass.
-pub async fn insert_subtasks(db: impl PgExecutor<'_>, held: Held, tasks: &[NewTask]) -> Result<Insertion> {
+pub async fn insert_subtasks(db: impl PgExecutor<'_>, queue: &str, held: Held, tasks: &[NewTask]) -> Result<Insertion> {
     let inserted = sqlx::query_scalar_with(include_str!("sql/insert_subtasks.sql"), columns(tasks)?)
         .bind(held.task_id)
         .bind(held.claim_token)
+        .bind(queue)
         .fetch_one(db)
         .await;
     match inserted.map_err(Error::from) {

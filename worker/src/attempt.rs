@@ -1,5 +1,6 @@
 //! One claimed task on its way through an executor.
 
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
-use longshore_queue::{Held, Outcome};
+use longshore_queue::{Fate, Held, Outcome, Result, fates};
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::Instrument;
 use uuid::Uuid;
@@ -15,6 +16,7 @@ use uuid::Uuid;
 use crate::action::Action;
 use crate::delivery::deliver;
 use crate::lane::Lane;
+use crate::link::{Link, step};
 use crate::trace::{Trace, TraceId};
 use crate::{Context, Stop};
 
@@ -90,6 +92,11 @@ impl Attempt {
 
     pub(crate) fn held(&self) -> Held {
         Held { task_id: self.context.task().task_id, claim_token: self.claim_token }
+    }
+
+    /// The queue that it was claimed from: every statement about it names that.
+    pub(crate) fn queue(&self) -> &str {
+        &self.lane.queue
     }
 
     /// How long its executor may take to clean up after it was asked to stop.
@@ -251,6 +258,33 @@ impl Attempt {
         settled.send(Settled { attempt: Arc::clone(self), outcome, execution }).ok();
         true
     }
+}
+
+/// Parts of what is given, each of one queue and in the order given: a statement is about one queue.
+pub(crate) fn by_queue<T>(mut all: Vec<T>, queue: impl Fn(&T) -> &str) -> Vec<Vec<T>> {
+    all.sort_by(|one, other| queue(one).cmp(queue(other)));
+    let mut parts = Vec::new();
+    while let Some(last) = all.last() {
+        let begin = all.partition_point(|one| queue(one) < queue(last));
+        parts.push(all.split_off(begin));
+    }
+    parts
+}
+
+/// What became of the tasks of these attempts.
+///
+/// # Errors
+/// Those of the database.
+pub(crate) async fn fates_of<'a>(
+    link: &mut Link,
+    attempts: impl IntoIterator<Item = &'a Arc<Attempt>>,
+) -> Result<HashMap<Uuid, Fate>> {
+    let mut all = HashMap::new();
+    for attempts in by_queue(attempts.into_iter().collect(), |attempt| attempt.queue()) {
+        let held: Vec<Held> = attempts.iter().map(|attempt| attempt.held()).collect();
+        all.extend(step!(*link, db => fates(db, attempts[0].queue(), &held))?);
+    }
+    Ok(all)
 }
 
 /// What comes of an attempt that was asked to stop and says nothing itself.

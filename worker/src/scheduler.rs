@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use longshore_queue::{
     Leadership, Result, Retention, UpkeepAction, abdicate, analyze_tables, changes, depths, fleet as count_fleet, lead,
-    oldest_snapshot, pauses, prune_build_data, rescue, rescue_trees, table_health, upkeep_step,
+    oldest_snapshot, orphaned_queues, pauses, prune_build_data, rescue, rescue_trees, table_health, upkeep_step,
 };
 use metrics::{gauge, histogram};
 use uuid::Uuid;
@@ -233,7 +233,10 @@ impl Scheduler {
     async fn rescue(&mut self, leadership: Leadership) -> Result<()> {
         let began = Instant::now();
         loop {
-            let mut rescued = step!(self.link, db => rescue(db, leadership, self.fleet.worker_id))?;
+            let mut rescued = Vec::new();
+            for queue in step!(self.link, db => orphaned_queues(db, leadership, self.fleet.worker_id))? {
+                rescued.extend(step!(self.link, db => rescue(db, leadership, self.fleet.worker_id, &queue))?);
+            }
             if !rescued.is_empty() || began >= self.rescue_trees_due {
                 rescued.extend(step!(self.link, db => rescue_trees(db, leadership, self.fleet.worker_id))?);
             }

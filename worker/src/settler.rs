@@ -14,13 +14,13 @@ use std::time::{Duration, Instant};
 
 use longshore_queue::{
     Change, Completion, Db, Error, Fate, Held, LastOf, Locked, NumberedMessage, Outcome, Requeue, Result,
-    ResultMessage, complete, fates, last_messages, record, requeue, settle_tree,
+    ResultMessage, complete, last_messages, record, requeue, settle_tree,
 };
 use metrics::{Counter, counter};
 use uuid::Uuid;
 
 use crate::Stop;
-use crate::attempt::{Attempt, Log, Settled};
+use crate::attempt::{Attempt, Log, Settled, by_queue, fates_of};
 use crate::fleet::{Fleet, Inbox, Phase};
 use crate::lane::BATCH_MAX;
 use crate::link::{Link, step};
@@ -54,8 +54,8 @@ pub(crate) struct Settler {
     pending: Vec<Verdict>,
     /// Tasks with messages to record.
     said: HashSet<Uuid>,
-    /// Messages that have their number and are not yet known to be recorded.
-    numbered: Vec<(Held, NumberedMessage)>,
+    /// Messages that have their number and are not yet known to be recorded, each with its attempt.
+    numbered: Vec<(Arc<Attempt>, NumberedMessage)>,
     /// Outcomes of tasks whose messages come first and could not be recorded in this turn.
     held_back: Vec<Verdict>,
     /// When a completion last waited for a lock in vain.
@@ -176,9 +176,12 @@ impl Settler {
         self.pending.append(&mut self.held_back);
         self.judge_refusals();
         self.number().await?;
-        let mut locked: Vec<(Held, NumberedMessage)> = Vec::new();
-        while !self.numbered.is_empty() {
-            let some = self.numbered.len().min(MESSAGES_MAX);
+        // a statement is about one queue
+        self.numbered.sort_by(|(one, _), (other, _)| one.queue().cmp(other.queue()));
+        let mut locked: Vec<(Arc<Attempt>, NumberedMessage)> = Vec::new();
+        while let Some((first, _)) = self.numbered.first() {
+            let of_queue = self.numbered.iter().take_while(|(attempt, _)| attempt.queue() == first.queue());
+            let some = of_queue.take(MESSAGES_MAX).count();
             let waiting = match self.record_some(some).await {
                 Ok(waiting) => waiting,
                 Err(error) => {
@@ -190,16 +193,16 @@ impl Settler {
             if waiting.is_empty() {
                 continue;
             }
-            locked.extend(sent.filter(|(held, _)| waiting.contains(held)));
+            locked.extend(sent.filter(|(attempt, _)| waiting.contains(&attempt.held())));
             // what a task says later comes after what it said before
             let (behind, later): (Vec<_>, Vec<_>) =
-                self.numbered.drain(..).partition(|(held, _)| waiting.contains(held));
+                self.numbered.drain(..).partition(|(attempt, _)| waiting.contains(&attempt.held()));
             self.numbered = later;
             locked.extend(behind);
         }
         if !locked.is_empty() {
             self.numbered = locked;
-            let unrecorded: HashSet<Held> = self.numbered.iter().map(|(held, _)| *held).collect();
+            let unrecorded: HashSet<Held> = self.numbered.iter().map(|(attempt, _)| attempt.held()).collect();
             let pending = std::mem::take(&mut self.pending);
             (self.held_back, self.pending) =
                 pending.into_iter().partition(|one| unrecorded.contains(&one.attempt.held()));
@@ -208,32 +211,31 @@ impl Settler {
         Ok(())
     }
 
-    /// Sends the first `some` messages; the tasks whose messages have to wait, since somebody else holds a lock.
+    /// Sends the first `some` messages, which are of one queue; the tasks whose messages have to wait, since somebody else holds a lock.
     async fn record_some(&mut self, some: usize) -> Result<HashSet<Held>> {
         let messages: Vec<NumberedMessage> = self.numbered[..some].iter().map(|(_, message)| message.clone()).collect();
-        let mut held: Vec<Held> =
-            self.numbered[..some].iter().map(|(held, _)| *held).collect::<HashSet<_>>().into_iter().collect();
-        match step!(self.link, db => record(db, &held, &messages)) {
+        let mut attempts: HashMap<Held, Arc<Attempt>> =
+            self.numbered[..some].iter().map(|(attempt, _)| (attempt.held(), Arc::clone(attempt))).collect();
+        let held: Vec<Held> = attempts.keys().copied().collect();
+        let Some((first, _)) = self.numbered.first() else { return Ok(HashSet::new()) };
+        match step!(self.link, db => record(db, first.queue(), &held, &messages)) {
             Ok(recorded) => {
                 let recorded: HashSet<Uuid> = recorded.into_iter().collect();
-                held.retain(|held| !recorded.contains(&held.task_id));
-                let rest = |one: &&NumberedMessage| held.iter().any(|held| held.task_id == one.task_id);
-                let missing = if held.is_empty() { 0 } else { messages.iter().filter(rest).count() };
+                attempts.retain(|held, _| !recorded.contains(&held.task_id));
+                let rest = |one: &&NumberedMessage| !recorded.contains(&one.task_id);
+                let missing = if attempts.is_empty() { 0 } else { messages.iter().filter(rest).count() };
                 self.recorded.increment((some - missing) as u64);
             }
             Err(error) if error.is_passing() => return Err(error),
             // sanitized text is never refused; if it is, the rest must not be held up by it
             Err(error) => {
                 tracing::error!(%error, messages = some, "messages were refused and are lost");
-                held.clear();
+                attempts.clear();
             }
         }
-        if held.is_empty() {
-            return Ok(HashSet::new());
-        }
-        let fates: HashMap<Uuid, Fate> = step!(self.link, db => fates(db, &held))?.into_iter().collect();
+        let fates = fates_of(&mut self.link, attempts.values()).await?;
         let waits = |held: &Held| matches!(fates.get(&held.task_id), Some(Fate::Held | Fate::Terminating));
-        Ok(held.into_iter().filter(waits).collect())
+        Ok(attempts.into_keys().filter(waits).collect())
     }
 
     /// Gives the waiting messages their numbers.
@@ -266,7 +268,8 @@ impl Settler {
                 log.sequence += 1;
                 log.error_count += i32::from(message.error);
                 let task_id = attempt.held().task_id;
-                self.numbered.push((attempt.held(), NumberedMessage { task_id, sequence: log.sequence, message }));
+                let numbered = NumberedMessage { task_id, sequence: log.sequence, message };
+                self.numbered.push((Arc::clone(&attempt), numbered));
             }
             attempt.set_log(log);
         }
@@ -274,7 +277,8 @@ impl Settler {
         Ok(())
     }
 
-    /// Writes the pending outcomes: completions with one statement, what goes back with another.
+    /// Writes the pending outcomes, with a statement for each queue: completions, then what goes back; then those of trees,
+    /// whose tasks may be of any. The first error ends the turn: what is left stays pending.
     async fn settle(&mut self) -> Result<()> {
         let (lost, held): (Vec<Verdict>, Vec<Verdict>) = std::mem::take(&mut self.pending)
             .into_iter()
@@ -293,13 +297,20 @@ impl Settler {
                 Way::Tree => of_trees.push(one),
             }
         }
-        let first = self.write(completions).await;
-        let second = self.write(requeues).await;
-        let third = self.write(of_trees).await;
-        first.and(second).and(third)
+        let mut batches = by_queue(completions, Verdict::queue)
+            .into_iter()
+            .chain(by_queue(requeues, Verdict::queue))
+            .chain([of_trees]);
+        while let Some(batch) = batches.next() {
+            if let Err(error) = self.write(batch).await {
+                self.pending.extend(batches.flatten());
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
-    /// Writes a batch of one kind; what is not done stays pending.
+    /// Writes a batch of one kind, of one queue unless it is of trees; what is not done stays pending.
     async fn write(&mut self, batch: Vec<Verdict>) -> Result<()> {
         if batch.is_empty() {
             return Ok(());
@@ -325,8 +336,10 @@ impl Settler {
 
     /// Sends one statement for a batch of one kind; the ids that it settled.
     async fn send(&mut self, batch: &[Verdict]) -> Result<Vec<Uuid>> {
+        let Some(first) = batch.first() else { return Ok(Vec::new()) };
+        let queue = first.attempt.queue();
         let last = self.last_of(batch);
-        if batch.first().is_some_and(|one| one.way() == Way::Tree) {
+        if first.way() == Way::Tree {
             let outcomes: Vec<_> = batch.iter().map(Verdict::tree_outcome).collect();
             return step!(self.link, db => settle_tree(db, &outcomes, &last));
         }
@@ -334,15 +347,15 @@ impl Settler {
         completions.sort_unstable_by_key(|one| one.held.task_id);
         if completions.is_empty() {
             let requeues: Vec<Requeue> = batch.iter().filter_map(|one| one.requeue()).collect();
-            return step!(self.link, db => requeue(db, &requeues, &last));
+            return step!(self.link, db => requeue(db, queue, &requeues, &last));
         }
         if self.locked.is_none_or(|locked| locked.elapsed() > LOCK_MEMORY) {
-            if let Some(done) = step!(self.link, db => complete_unlocked(db, &completions, &last))? {
+            if let Some(done) = step!(self.link, db => complete_unlocked(db, queue, &completions, &last))? {
                 return Ok(done);
             }
             self.locked = Some(Instant::now());
         }
-        step!(self.link, db => complete(db, &completions, &last, Locked::Skip))
+        step!(self.link, db => complete(db, queue, &completions, &last, Locked::Skip))
     }
 
     /// The claims of which this batch is all that is open.
@@ -381,9 +394,8 @@ impl Settler {
         if rest.is_empty() {
             return Ok(());
         }
-        let held: Vec<Held> = rest.iter().map(|one| one.attempt.held()).collect();
-        let fates = match step!(self.link, db => fates(db, &held)) {
-            Ok(fates) => fates.into_iter().collect::<HashMap<_, _>>(),
+        let fates = match fates_of(&mut self.link, rest.iter().map(|one| &one.attempt)).await {
+            Ok(fates) => fates,
             Err(error) => {
                 self.pending.extend(rest);
                 return Err(error);
@@ -465,8 +477,13 @@ fn last_failure(attempt: &Attempt, outcome: &Outcome) -> Option<ResultMessage> {
 }
 
 /// Completes all, or none when somebody else holds one of them under a lock.
-async fn complete_unlocked(db: Db<'_>, completions: &[Completion], last: &LastOf) -> Result<Option<Vec<Uuid>>> {
-    match complete(db, completions, last, Locked::Wait).await {
+async fn complete_unlocked(
+    db: Db<'_>,
+    queue: &str,
+    completions: &[Completion],
+    last: &LastOf,
+) -> Result<Option<Vec<Uuid>>> {
+    match complete(db, queue, completions, last, Locked::Wait).await {
         Err(error) if error.is_lock_timeout() => Ok(None),
         done => done.map(Some),
     }

@@ -95,6 +95,11 @@ impl Verdict {
         Self { write, finish: Finish::Failure, ..self }
     }
 
+    /// The queue that the task was claimed from.
+    pub(crate) fn queue(&self) -> &str {
+        self.attempt.queue()
+    }
+
     /// Whether the task goes back to the queue.
     pub(crate) fn goes_back(&self) -> bool {
         matches!(self.write, Write::Requeue(_))

@@ -1,7 +1,6 @@
 //! Looks after what runs: tells executors that their task was terminated or their claim lost, ends attempts whose
 //! executor blocks its thread, and gives back claims whose answer never arrived. Also says whether INSERTs shall notify.
 
-use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,7 +10,7 @@ use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use crate::Stop;
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, fates_of};
 use crate::fleet::{Fleet, Phase};
 use crate::link::{Link, step};
 
@@ -147,8 +146,7 @@ impl Watcher {
         // first those that wait: none of them begins in a slot that one of the others leaves
         attempts.sort_by_key(|attempt| attempt.started().is_some());
         for some in attempts.chunks(LOOK_MAX) {
-            let held: Vec<Held> = some.iter().map(|attempt| attempt.held()).collect();
-            let fates: HashMap<Uuid, Fate> = step!(self.link, db => fates(db, &held))?.into_iter().collect();
+            let fates = fates_of(&mut self.link, some).await?;
             for attempt in some {
                 match fates.get(&attempt.held().task_id) {
                     Some(Fate::Terminating) => attempt.stop(Stop::Terminated, &self.fleet.settled),
@@ -196,22 +194,22 @@ impl Watcher {
                     error_count: 0,
                 })
                 .collect();
-            let done = step!(self.link, db => requeue(db, &back, &LastOf::default()))?;
+            let done = step!(self.link, db => requeue(db, &claim.queue, &back, &LastOf::default()))?;
             if !done.is_empty() {
                 tracing::info!(claim_token = %claim.claim_token, tasks = done.len(), "a claim whose answer was lost is given back");
             }
             let held: Vec<Held> = back.iter().map(|back| back.held).collect();
-            let mut fates_now = step!(self.link, db => fates(db, &held))?;
+            let mut fates_now = step!(self.link, db => fates(db, &claim.queue, &held))?;
             if fates_now.iter().any(|(_, fate)| *fate == Fate::Terminating) {
                 // what would end and belongs to a tree was passed over
                 let left: Vec<TreeOutcome> = back.into_iter().map(TreeOutcome::from).collect();
                 step!(self.link, db => settle_tree(db, &left, &LastOf::default()))?;
-                fates_now = step!(self.link, db => fates(db, &held))?;
+                fates_now = step!(self.link, db => fates(db, &claim.queue, &held))?;
             }
             if !fates_now.iter().any(|(_, fate)| matches!(fate, Fate::Held | Fate::Terminating)) {
                 let mut last = LastOf::default();
                 last.push(claim.claim_token, 0);
-                step!(self.link, db => requeue(db, &[], &last))?;
+                step!(self.link, db => requeue(db, &claim.queue, &[], &last))?;
             }
         }
         Ok(())

@@ -66,8 +66,8 @@ claimed AS (
         tasks.root_task_id
 ),
 claim AS (
-    INSERT INTO claims (claim_token, worker_id, task_ids)
-    SELECT $4, $5, array_agg(task_id)
+    INSERT INTO claims (claim_token, worker_id, queue, task_ids)
+    SELECT $4, $5, $1, array_agg(task_id)
     FROM claimed
     HAVING count(*) > 0
 )

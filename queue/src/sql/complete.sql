@@ -7,6 +7,7 @@
 --   $8 int: outputs of more bytes than this go to task_output
 --   $9 boolean: tasks that somebody else has locked are passed over, which costs a second look at each task (a quarter
 --      of the statement); false: they are waited for, as long as the session's lock_timeout allows
+--   $10 queue text, that of all of them
 -- Index: the primary key, in the order given: by task_id, so that no two batches can deadlock.
 WITH held AS MATERIALIZED (
     SELECT given.*
@@ -20,7 +21,8 @@ WITH held AS MATERIALIZED (
         FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::int[], $5::jsonb[])
             AS given (task_id, claim_token, result_status, error_count, details)
         JOIN tasks ON tasks.task_id = given.task_id
-        WHERE tasks.claim_token = given.claim_token
+        WHERE tasks.queue = $10
+          AND tasks.claim_token = given.claim_token
           AND tasks.status IN ('running', 'terminating')
           AND tasks.parent_task_id IS NULL
           AND tasks.has_subtasks IS NULL
@@ -48,6 +50,7 @@ ended AS (
         updated = now()
     FROM held
     WHERE tasks.task_id = held.task_id
+      AND tasks.queue = $10
       AND tasks.claim_token = held.claim_token
       AND tasks.status IN ('running', 'terminating')
       AND tasks.parent_task_id IS NULL

@@ -1,6 +1,6 @@
 -- Says of each task what became of it under this claim: held, terminating, settled (this claim ended or gave it back),
 -- or lost (another claim has it, or it is gone).
---   $1 task_id uuid[]   $2 claim_token uuid[]
+--   $1 task_id uuid[]   $2 claim_token uuid[]   $3 queue text, that of all of them
 -- Index: the primary key. No locks.
 SELECT
     given.task_id,
@@ -11,4 +11,4 @@ SELECT
         ELSE 'settled'
     END AS fate
 FROM unnest($1::uuid[], $2::uuid[]) AS given (task_id, claim_token)
-LEFT JOIN tasks ON tasks.task_id = given.task_id
+LEFT JOIN tasks ON tasks.task_id = given.task_id AND tasks.queue = $3

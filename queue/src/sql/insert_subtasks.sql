@@ -6,12 +6,13 @@
 --   $11 timeout in seconds float8[]   $12 unique_key text[] $13 unique until the end boolean[]
 --   $14 parent_task_id uuid[], NULL: the held task          $15 after text[], each an array of uuid
 --   $16 on_subtask_failure text[]
---   $17 task_id uuid, $18 claim_token uuid: the held task
+--   $17 task_id uuid, $18 claim_token uuid, $19 queue text: the held task
 -- Index: the primary key. FOR SHARE keeps the claim in place until the subtasks are committed.
 WITH held AS MATERIALIZED (
-    SELECT tasks.task_id, tasks.queue::text AS queue
+    SELECT tasks.task_id
     FROM tasks
     WHERE tasks.task_id = $17
+      AND tasks.queue = $19
       AND tasks.claim_token = $18
       AND tasks.status = 'running'
     FOR SHARE OF tasks SKIP LOCKED
@@ -24,7 +25,7 @@ inserted AS (
     SELECT
         given.task_id,
         given.action,
-        coalesce(given.queue, held.queue),
+        coalesce(given.queue, $19),
         coalesce(given.priority, 5::smallint),
         coalesce(given.payload, '{}'),
         given.design_ref,
@@ -47,6 +48,6 @@ inserted AS (
         task_id, action, queue, priority, payload, design_ref, node_filter, request_context, run_at, max_attempts,
         timeout_seconds, unique_key, until_ended, parent_task_id, predecessors, on_subtask_failure
     )
-    ON CONFLICT (task_id) DO NOTHING
+    ON CONFLICT DO NOTHING
 )
 SELECT EXISTS (SELECT FROM held) AS is_held

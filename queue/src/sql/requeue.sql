@@ -6,13 +6,15 @@
 --   $4 boolean[]: whether the attempt is given back
 --   $5 reason text[]       $6 message text[]       $7 messages with error flag int[]
 --   $8 claim_token uuid[]  $9 int[]: as $6 and $7 of complete
+--   $10 queue text, that of all of them
 -- Index: the primary keys. Every row gets a fresh run_at: the order of the queue is that of run_at.
 WITH held AS MATERIALIZED (
     SELECT given.*
     FROM unnest($1::uuid[], $2::uuid[], $3::float8[], $4::boolean[], $5::text[], $6::text[], $7::int[])
         AS given (task_id, claim_token, delay, attempt_back, reason, message, error_count)
     JOIN tasks ON tasks.task_id = given.task_id
-    WHERE tasks.claim_token = given.claim_token
+    WHERE tasks.queue = $10
+      AND tasks.claim_token = given.claim_token
       AND (tasks.status = 'running'
           OR tasks.status = 'terminating' AND tasks.parent_task_id IS NULL AND tasks.has_subtasks IS NULL)
     FOR NO KEY UPDATE OF tasks SKIP LOCKED
@@ -31,6 +33,7 @@ requeued AS (
         updated = now()
     FROM held
     WHERE tasks.task_id = held.task_id
+      AND tasks.queue = $10
       AND tasks.claim_token = held.claim_token
     RETURNING
         tasks.task_id,

@@ -106,15 +106,15 @@ async fn a_held_task_records_and_a_lost_claim_does_not() {
     let entry = entry("n1", Uuid::now_v7(), "lshw", 1);
     let mut conn = database.conn().await;
     let lost = Held { claim_token: Uuid::new_v4(), ..held };
-    assert!(!record_build_data(&mut conn, lost, &entry).await.unwrap());
+    assert!(!record_build_data(&mut conn, "default", lost, &entry).await.unwrap());
     assert_eq!(database.value::<i64>("SELECT count(*) FROM build_data").await, 0);
     for _ in 0..2 {
-        assert!(record_build_data(&mut conn, held, &entry).await.unwrap(), "also when it is sent again");
+        assert!(record_build_data(&mut conn, "default", held, &entry).await.unwrap(), "also when it is sent again");
     }
     let found = builds_of_task(&mut conn, held.task_id, SUMMARY).await.unwrap();
     assert_eq!(told(&found), ["n1 lshw 01"], "under the task that is held");
     actor.succeed(&batch).await;
-    assert!(!record_build_data(&mut conn, held, &entry).await.unwrap(), "the task has ended");
+    assert!(!record_build_data(&mut conn, "default", held, &entry).await.unwrap(), "the task has ended");
 }
 
 #[tokio::test]
@@ -173,7 +173,7 @@ async fn ten_megabytes_are_kept_as_they_are_beside_a_queue_that_goes_on() {
     let mut conn = database.conn().await;
     let began = Instant::now();
     let wide = NewBuildData::new("n1", batch.held[0].task_id, "lshw", "text/plain", element.clone());
-    let recording = record_build_data(&mut conn, batch.held[0], &wide);
+    let recording = record_build_data(&mut conn, "default", batch.held[0], &wide);
     let working = async {
         let mut slowest = Duration::ZERO;
         for _ in 0..100 {

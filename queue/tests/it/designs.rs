@@ -11,7 +11,7 @@ const ONE: [u8; 32] = [1; 32];
 const TWO: [u8; 32] = [2; 32];
 
 async fn record(actor: &mut Actor, designs: &[(Held, [u8; 32])]) -> Vec<Uuid> {
-    record_designs(actor.session.step().await.unwrap().db(), designs).await.unwrap()
+    record_designs(actor.session.step().await.unwrap().db(), "default", designs).await.unwrap()
 }
 
 async fn hash(database: &Database, task_id: Uuid) -> Option<Vec<u8>> {

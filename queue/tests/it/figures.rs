@@ -70,7 +70,8 @@ fn completing(held: &[Held], locked: Locked) -> Statement {
         sql: include_str!("../../src/sql/complete.sql"),
         arguments: format!(
             "{}, array_fill('success'::text, '{{{count}}}'), array_fill(0, '{{{count}}}'),
-             array_fill(NULL::jsonb, '{{{count}}}'), '{{{}}}', '{{{count}}}', {OUTPUT_IN_ROW_MAX_BYTES}, {}",
+             array_fill(NULL::jsonb, '{{{count}}}'), '{{{}}}', '{{{count}}}', {OUTPUT_IN_ROW_MAX_BYTES}, {},
+             'default'",
             arrays(held),
             held[0].claim_token,
             locked == Locked::Skip
@@ -91,19 +92,34 @@ pub(crate) fn hot(held: &[Held]) -> Vec<Statement> {
         one(
             "requeue",
             include_str!("../../src/sql/requeue.sql"),
-            format!("{pair}, '{{0}}', '{{f}}', '{{r}}', '{{m}}', '{{0}}', {none}"),
+            format!("{pair}, '{{0}}', '{{f}}', '{{r}}', '{{m}}', '{{0}}', {none}, 'default'"),
         ),
         one(
             "record",
             include_str!("../../src/sql/record.sql"),
-            format!("{pair}, {ids}, '{{1}}', '{{f}}', '{{m}}', '{{c}}', '{{t}}', '{{1}}'"),
+            format!("{pair}, {ids}, '{{1}}', '{{f}}', '{{m}}', '{{c}}', '{{t}}', '{{1}}', 'default'"),
+        ),
+        one(
+            "record_designs",
+            include_str!("../../src/sql/record_designs.sql"),
+            format!("{pair}, '{{\\\\x00}}', 'default'"),
+        ),
+        one(
+            "record_build_data",
+            include_str!("../../src/sql/record_build_data.sql"),
+            "gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'n', NULL, 'g', 'f', 'e', 'default'".to_owned(),
+        ),
+        one(
+            "insert_subtasks",
+            include_str!("../../src/sql/insert_subtasks.sql"),
+            format!("{}, gen_random_uuid(), gen_random_uuid(), 'default'", ["'{}'"; 16].join(", ")),
         ),
         one("last_messages", include_str!("../../src/sql/last_messages.sql"), ids.clone()),
-        one("fates", include_str!("../../src/sql/fates.sql"), pair.clone()),
+        one("fates", include_str!("../../src/sql/fates.sql"), format!("{pair}, 'default'")),
         one(
             "rescue",
             include_str!("../../src/sql/rescue.sql"),
-            "gen_random_uuid(), 1, gen_random_uuid(), 20".to_owned(),
+            "gen_random_uuid(), 1, gen_random_uuid(), 20, 'default'".to_owned(),
         ),
         one(
             "heartbeat",
@@ -327,16 +343,16 @@ async fn a_batch_takes_two_statements_whatever_its_size_and_one_with_messages_fo
             let ids: Vec<Uuid> = held.iter().map(|held| held.task_id).collect();
             assert_eq!(send!(db => last_messages(db, &ids)).len(), count);
             let said: Vec<_> = ids.iter().flat_map(|id| notes(*id, 1, words)).collect();
-            assert_eq!(send!(db => record(db, &held, &said)).len(), count);
+            assert_eq!(send!(db => record(db, "default", &held, &said)).len(), count);
         }
         let (first, rest) = held.split_first().unwrap();
         let mut last = LastOf::default();
         last.push(claim_token, i32::try_from(rest.len()).unwrap());
         if rest.is_empty() {
-            send!(db => requeue(db, &[back(*first, true)], &LastOf::default()));
+            send!(db => requeue(db, "default", &[back(*first, true)], &LastOf::default()));
         } else {
             let completions: Vec<Completion> = rest.iter().copied().map(success).collect();
-            send!(db => complete(db, &completions, &last, Locked::Wait));
+            send!(db => complete(db, "default", &completions, &last, Locked::Wait));
         }
         story.push(format!(
             "{count} tasks, {} messages each: {inserted} to insert, {} to work",
@@ -372,7 +388,8 @@ async fn a_thousand_messages_of_a_few_tasks_are_one_statement_of_at_most_400_byt
             sql: include_str!("../../src/sql/record.sql"),
             arguments: format!(
                 "{}, '{{{}}}', '{{{}}}', array_fill(false, '{{1000}}'), array_fill('{TEXT}'::text, '{{1000}}'),
-                 array_fill(NULL::text, '{{1000}}'), array_fill(NULL::text, '{{1000}}'), array_fill(NULL::jsonb, '{{1000}}')",
+                 array_fill(NULL::text, '{{1000}}'), array_fill(NULL::text, '{{1000}}'), array_fill(NULL::jsonb, '{{1000}}'),
+                 'default'",
                 arrays(&held),
                 ids.join(","),
                 numbers.join(",")

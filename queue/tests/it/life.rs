@@ -17,7 +17,7 @@ use crate::support::{Database, database};
 const NO_TASK: [Uuid; 0] = [];
 
 async fn fate(actor: &mut Actor, held: Held) -> Fate {
-    fates(actor.session.step().await.unwrap().db(), &[held]).await.unwrap()[0].1
+    fates(actor.session.step().await.unwrap().db(), "default", &[held]).await.unwrap()[0].1
 }
 
 async fn open_claims(database: &Database) -> i64 {

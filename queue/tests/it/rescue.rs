@@ -1,9 +1,12 @@
 //! Workers that stop reporting, and what becomes of their tasks.
 
-use longshore_queue::{Leadership, NewTask, Rescued, heartbeat, insert_many, leave, rescue, terminate};
+use longshore_queue::{
+    ClaimRequest, Leadership, NewTask, Rescued, claim, heartbeat, insert_many, leave, orphaned_queues, rescue,
+    terminate,
+};
 use sqlx::Connection;
 
-use crate::support::actor::{Actor, Batch, LEASE, named, success};
+use crate::support::actor::{Actor, Batch, FROM_START, LEASE, named, success};
 use crate::support::{Database, database};
 
 /// A leader that may testify, and a worker that holds the named tasks and has been silent for longer than its lease.
@@ -190,7 +193,7 @@ async fn a_deposed_leaders_rescue_changes_nothing() {
 #[tokio::test]
 async fn a_takeover_that_commits_between_the_start_of_a_rescue_and_its_write_stops_it() {
     let database = database().await;
-    let (mut deposed, epoch, _dead, _batch) = dead_with(&database, &[named("a")]).await;
+    let (deposed, epoch, _dead, _batch) = dead_with(&database, &[named("a")]).await;
     let mut takeover = database.conn().await;
     let mut takeover = takeover.begin().await.unwrap();
     sqlx::query("UPDATE active_instance SET identity = gen_random_uuid(), epoch = epoch + 1")
@@ -201,8 +204,11 @@ async fn a_takeover_that_commits_between_the_start_of_a_rescue_and_its_write_sto
         database.until_one_waits().await;
         takeover.commit().await.unwrap();
     };
-    let (rescued, ()) = tokio::join!(deposed.rescue(epoch), committing);
-    assert_eq!(rescued, []);
+    let leadership = Leadership { identity: deposed.worker_id, epoch };
+    let mut conn = database.conn().await;
+    let rescuing = rescue(&mut conn, leadership, deposed.worker_id, "default");
+    let (rescued, ()) = tokio::join!(rescuing, committing);
+    assert_eq!(rescued.unwrap(), []);
     assert_eq!(database.history().await, "a running attempt 1");
     assert_eq!(database.value::<i64>("SELECT count(*) FROM claims").await, 1);
 }
@@ -214,7 +220,7 @@ async fn a_takeover_waits_for_a_rescue_that_has_begun_to_write() {
     let mut writing = database.conn().await;
     let mut writing = writing.begin().await.unwrap();
     let leadership = Leadership { identity: leader.worker_id, epoch };
-    assert_eq!(rescue(&mut *writing, leadership, leader.worker_id).await.unwrap().len(), 1);
+    assert_eq!(rescue(&mut *writing, leadership, leader.worker_id, "default").await.unwrap().len(), 1);
     let mut conn = database.conn().await;
     let takeover = sqlx::query("UPDATE active_instance SET epoch = epoch + 1").execute(&mut conn);
     let committing = async {
@@ -226,4 +232,67 @@ async fn a_takeover_waits_for_a_rescue_that_has_begun_to_write() {
     let (taken, seen) = tokio::join!(takeover, committing);
     assert_eq!((taken.unwrap().rows_affected(), seen.as_str()), (1, "a running attempt 1"));
     assert_eq!(database.history().await, "a queued attempt 1 worker_died");
+}
+
+#[tokio::test]
+async fn each_queue_is_rescued_by_itself() {
+    let database = database().await;
+    let (leader, epoch, mut dead, _batch) = dead_with(&database, &[named("a")]).await;
+    let mut conn = database.conn().await;
+    let other = NewTask { queue: Some("other".to_owned()), ..named("b") };
+    insert_many(&mut conn, &[other]).await.unwrap();
+    let request = ClaimRequest {
+        queue: "other",
+        actions: &["work".to_owned()],
+        limit: 1,
+        worker_id: dead.worker_id,
+        claim_token: uuid::Uuid::new_v4(),
+        keys: &FROM_START,
+    };
+    assert_eq!(claim(dead.session.step().await.unwrap().db(), &request).await.unwrap().tasks.len(), 1);
+    let (identity, witness) = (leader.worker_id, leader.worker_id);
+    let leadership = Leadership { identity, epoch };
+    assert_eq!(orphaned_queues(&mut conn, leadership, witness).await.unwrap(), ["default", "other"]);
+    let rescued = rescue(&mut conn, leadership, witness, "other").await.unwrap();
+    assert_eq!(rescued.iter().map(|task| task.queue.as_str()).collect::<Vec<_>>(), ["other"]);
+    assert_eq!(database.history().await, "a running attempt 1\nb queued attempt 1 worker_died");
+    assert_eq!(orphaned_queues(&mut conn, leadership, witness).await.unwrap(), ["default"]);
+}
+
+#[tokio::test]
+async fn a_rescue_whose_notice_meets_a_message_of_its_number_comes_with_the_next_call() {
+    let database = database().await;
+    let (mut leader, epoch, _dead, batch) = dead_with(&database, &[named("a")]).await;
+    let mut late = database.conn().await;
+    let mut late = late.begin().await.unwrap();
+    // of a worker that was only slow, and whose statement began before the rescue's
+    sqlx::query("INSERT INTO result_message (task_id, sequence, error, message) VALUES ($1, 1, false, 'still here')")
+        .bind(batch.held[0].task_id)
+        .execute(&mut *late)
+        .await
+        .unwrap();
+    let committing = async {
+        database.until_one_waits().await;
+        late.commit().await.unwrap();
+    };
+    let (rescued, ()) = tokio::join!(leader.rescue(epoch), committing);
+    assert_eq!(rescued, []);
+    assert_eq!(told(&leader.rescue(epoch).await), ["queued"]);
+    let log = "SELECT string_agg(sequence || ' ' || error, ', ' ORDER BY sequence) FROM result_message";
+    assert_eq!(database.value::<String>(log).await, "1 false, 2 true");
+}
+
+#[tokio::test]
+async fn a_claim_of_a_worker_that_does_not_say_its_queue_is_rescued() {
+    let database = database().await;
+    let (mut leader, epoch, _dead, _batch) = dead_with(&database, &[named("a")]).await;
+    // as the claim of the version before 0015 writes it
+    database
+        .run(
+            "WITH known AS (DELETE FROM claims RETURNING claim_token, worker_id, task_ids)
+             INSERT INTO claims (claim_token, worker_id, task_ids) SELECT claim_token, worker_id, task_ids FROM known",
+        )
+        .await;
+    assert_eq!(database.value::<String>("SELECT queue::text FROM claims").await, "default");
+    assert_eq!(told(&leader.rescue(epoch).await), ["queued"]);
 }

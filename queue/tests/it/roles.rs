@@ -144,7 +144,10 @@ async fn a_worker_role_runs_every_step_of_the_crate() {
     assert!(step!(db => settle_unique(db, &ids, token)).is_empty());
     let below = longshore_queue::NewTask { task_id: Some(uuid::Uuid::now_v7()), ..named("below") };
     let of_tree = batch.held.pop().unwrap();
-    assert!(matches!(step!(db => insert_subtasks(db, of_tree, std::slice::from_ref(&below))), Insertion::Done));
+    assert!(matches!(
+        step!(db => insert_subtasks(db, "default", of_tree, std::slice::from_ref(&below))),
+        Insertion::Done
+    ));
     assert_eq!(step!(db => subtask_counts(db, &ids)).len(), 1);
     assert_eq!(step!(db => subtasks(db, of_tree.task_id, uuid::Uuid::nil(), 10)).len(), 1);
     let ended = success(of_tree).into();
@@ -155,7 +158,7 @@ async fn a_worker_role_runs_every_step_of_the_crate() {
     assert_eq!(step!(db => last_messages(db, &ids)).len(), 4);
     assert_eq!(actor.record(&batch.held, &notes(ids[0], 1, &["one"])).await.unwrap().len(), 3);
     assert_eq!(step!(db => messages(db, ids[0], 0, 10)).len(), 1);
-    assert_eq!(step!(db => fates(db, &batch.held)).len(), 3);
+    assert_eq!(step!(db => fates(db, "default", &batch.held)).len(), 3);
     assert!(step!(db => forgotten(db, actor.worker_id, &[], &[])).is_empty());
     assert!(step!(db => terminate(db, below.task_id.unwrap(), None)));
     assert!(step!(db => terminate(db, ids[0], None)));

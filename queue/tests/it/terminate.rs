@@ -148,7 +148,7 @@ async fn a_task_that_completes_while_its_end_is_asked_for_stays_complete() {
     let batch = actor.claim(1).await;
     let mut completing = database.conn().await;
     let mut completing = completing.begin().await.unwrap();
-    complete(&mut *completing, &[success(batch.held[0])], &batch.last(), Locked::Skip).await.unwrap();
+    complete(&mut *completing, "default", &[success(batch.held[0])], &batch.last(), Locked::Skip).await.unwrap();
     let mut conn = database.conn().await;
     let asking =
         sqlx::query("UPDATE tasks SET \"terminate\" = true WHERE task_id = $1").bind(ids[0]).execute(&mut conn);

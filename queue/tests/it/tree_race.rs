@@ -42,7 +42,9 @@ async fn a_subtask_inserted_while_its_parent_ends_waits_and_is_refused() {
     player.claim().await;
     let mut ending = database.conn().await;
     let mut ending = ending.begin().await.unwrap();
-    complete(&mut *ending, &[success(player.held["root"])], &Default::default(), Locked::Skip).await.unwrap();
+    complete(&mut *ending, "default", &[success(player.held["root"])], &Default::default(), Locked::Skip)
+        .await
+        .unwrap();
     let mut producer = database.conn().await;
     let inserting = sqlx::query(INSERT).bind(names["root"]).execute(&mut producer);
     let committing = async {
@@ -153,16 +155,16 @@ async fn subtasks_are_inserted_only_while_the_claim_holds_and_only_once() {
         ["a", "b"].map(|name| longshore_queue::NewTask { task_id: Some(uuid::Uuid::now_v7()), ..named(name) }).into();
     let lost = longshore_queue::Held { claim_token: uuid::Uuid::new_v4(), ..held };
     let mut conn = database.conn().await;
-    assert!(matches!(insert_subtasks(&mut conn, lost, &tasks).await.unwrap(), Insertion::NotHeld));
-    assert!(matches!(insert_subtasks(&mut conn, held, &tasks).await.unwrap(), Insertion::Done));
+    assert!(matches!(insert_subtasks(&mut conn, "default", lost, &tasks).await.unwrap(), Insertion::NotHeld));
+    assert!(matches!(insert_subtasks(&mut conn, "default", held, &tasks).await.unwrap(), Insertion::Done));
     // the answer was lost
-    assert!(matches!(insert_subtasks(&mut conn, held, &tasks).await.unwrap(), Insertion::Done));
+    assert!(matches!(insert_subtasks(&mut conn, "default", held, &tasks).await.unwrap(), Insertion::Done));
     let wrong = [named("c"), longshore_queue::NewTask::new("")];
     let wrong = wrong.map(|task| longshore_queue::NewTask { task_id: Some(uuid::Uuid::now_v7()), ..task });
-    assert!(matches!(insert_subtasks(&mut conn, held, &wrong).await.unwrap(), Insertion::Refused(_)));
+    assert!(matches!(insert_subtasks(&mut conn, "default", held, &wrong).await.unwrap(), Insertion::Refused(_)));
     assert_eq!(database.states().await, "a queued, b queued, root running");
     player.succeed("root").await;
-    assert!(matches!(insert_subtasks(&mut conn, held, &tasks).await.unwrap(), Insertion::NotHeld));
+    assert!(matches!(insert_subtasks(&mut conn, "default", held, &tasks).await.unwrap(), Insertion::NotHeld));
 }
 
 #[tokio::test]

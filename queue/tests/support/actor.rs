@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use longshore_queue::{
     ClaimRequest, Completion, Held, Key, Keys, LastOf, Lead, Leadership, Locked, NewTask, NumberedMessage, PRIORITIES,
-    Requeue, Rescued, Result, ResultMessage, Served, Session, TaskResult, claim, complete, insert_many, lead, record,
-    register, requeue, rescue,
+    Requeue, Rescued, Result, ResultMessage, Served, Session, TaskResult, claim, complete, insert_many, lead,
+    orphaned_queues, record, register, requeue, rescue,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -110,7 +110,7 @@ impl Actor {
     }
 
     pub async fn complete(&mut self, completions: &[Completion], last: &LastOf) -> Result<Vec<Uuid>> {
-        complete(self.session.step().await?.db(), completions, last, self.locked).await
+        complete(self.session.step().await?.db(), "default", completions, last, self.locked).await
     }
 
     /// Ends all of a batch in success.
@@ -120,11 +120,11 @@ impl Actor {
     }
 
     pub async fn requeue(&mut self, requeues: &[Requeue], last: &LastOf) -> Result<Vec<Uuid>> {
-        requeue(self.session.step().await?.db(), requeues, last).await
+        requeue(self.session.step().await?.db(), "default", requeues, last).await
     }
 
     pub async fn record(&mut self, held: &[Held], messages: &[NumberedMessage]) -> Result<Vec<Uuid>> {
-        record(self.session.step().await?.db(), held, messages).await
+        record(self.session.step().await?.db(), "default", held, messages).await
     }
 
     /// Takes or renews the lead under the worker's own id.
@@ -134,7 +134,13 @@ impl Actor {
 
     pub async fn rescue(&mut self, epoch: i64) -> Vec<Rescued> {
         let leadership = Leadership { identity: self.worker_id, epoch };
-        rescue(self.session.step().await.unwrap().db(), leadership, self.worker_id).await.unwrap()
+        let mut step = self.session.step().await.unwrap();
+        let mut rescued = Vec::new();
+        for queue in orphaned_queues(step.db(), leadership, self.worker_id).await.unwrap() {
+            rescued.extend(rescue(step.db(), leadership, self.worker_id, &queue).await.unwrap());
+        }
+        step.done().await.unwrap();
+        rescued
     }
 }
 

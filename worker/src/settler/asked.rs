@@ -3,12 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use longshore_queue::{
-    Error, Fate, Held, Insertion, NewTask, Result, ResultMessage, fates, insert_subtasks, record_build_data,
-};
+use longshore_queue::{Error, Fate, Insertion, NewTask, Result, ResultMessage, insert_subtasks, record_build_data};
 
 use super::{LOCKED_PAUSE, Settler};
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, fates_of};
 use crate::executor::{Ask, Wanted};
 use crate::link::step;
 
@@ -42,7 +40,7 @@ impl Settler {
             let mut more = Vec::new();
             for attempt in attempts {
                 let Some(ask) = attempt.context.take_asked() else { continue };
-                match self.write_one(attempt.held(), &ask).await {
+                match self.write_one(&attempt, &ask).await {
                     Ok(()) => {
                         if let Wanted::Subtasks(tasks) = &ask.wanted
                             && let Some(notice) = registered(tasks)
@@ -84,14 +82,15 @@ impl Settler {
         Ok(())
     }
 
-    async fn write_one(&mut self, held: Held, ask: &Ask) -> std::result::Result<(), Unwritten> {
+    async fn write_one(&mut self, attempt: &Arc<Attempt>, ask: &Ask) -> std::result::Result<(), Unwritten> {
+        let (queue, held) = (attempt.queue(), attempt.held());
         let is_held = match &ask.wanted {
-            Wanted::Subtasks(tasks) => match step!(self.link, db => insert_subtasks(db, held, tasks))? {
+            Wanted::Subtasks(tasks) => match step!(self.link, db => insert_subtasks(db, queue, held, tasks))? {
                 Insertion::Done => true,
                 Insertion::Refused(error) => return Err(Unwritten::Refused(error.to_string())),
                 Insertion::NotHeld => false,
             },
-            Wanted::BuildData(data) => match step!(self.link, db => record_build_data(db, held, data)) {
+            Wanted::BuildData(data) => match step!(self.link, db => record_build_data(db, queue, held, data)) {
                 Err(error) if !error.is_passing() => return Err(Unwritten::Refused(error.to_string())),
                 is_held => is_held?,
             },
@@ -99,9 +98,9 @@ impl Settler {
         if is_held {
             return Ok(());
         }
-        match step!(self.link, db => fates(db, &[held]))?.first() {
-            Some((_, Fate::Held)) => Err(Unwritten::Locked),
-            Some((_, Fate::Terminating)) if matches!(ask.wanted, Wanted::BuildData(_)) => Err(Unwritten::Locked),
+        match fates_of(&mut self.link, [attempt]).await?.get(&held.task_id) {
+            Some(Fate::Held) => Err(Unwritten::Locked),
+            Some(Fate::Terminating) if matches!(ask.wanted, Wanted::BuildData(_)) => Err(Unwritten::Locked),
             _ => Err(Unwritten::Refused("the task is not held any more, or is being terminated".to_owned())),
         }
     }

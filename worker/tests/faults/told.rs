@@ -154,12 +154,13 @@ pub(crate) async fn what_dead_workers_held_is_told_by_the_leader() {
     })
     .await;
     let told = told(&worker);
-    let story =
-        |id: Uuid| told[&id.to_string()].iter().map(|line| line["message"].as_str().unwrap()).collect::<Vec<_>>();
-    assert_eq!(story(again), ["rescued", "claimed"]);
-    let mut of_last = story(last);
-    of_last.sort_unstable();
-    assert_eq!(of_last, ["completed", "rescued"]);
+    // The leader and the claim loop tell what their own connections answered: which is heard first is chance.
+    let story = |id: Uuid| {
+        let lines = &told[&id.to_string()];
+        lines.iter().map(|line| line["message"].as_str().unwrap()).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(story(again), ["claimed", "rescued"].into());
+    assert_eq!(story(last), ["completed", "rescued"].into());
 }
 
 pub(crate) async fn a_log_that_nobody_reads_costs_lines_and_nothing_else() {
