@@ -308,3 +308,18 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no text")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::by_queue;
+
+    #[test]
+    fn parts_are_of_one_queue_each_and_keep_the_order_given() {
+        let parts = |all: &[&'static str]| by_queue(all.to_vec(), |one| &one[..1]);
+        assert_eq!(parts(&[]), Vec::<Vec<&str>>::new());
+        assert_eq!(parts(&["a2", "a1"]), [["a2", "a1"]]);
+        let mut mixed = parts(&["b1", "a2", "c1", "b0", "a1", "b2"]);
+        mixed.sort();
+        assert_eq!(mixed, [vec!["a2", "a1"], vec!["b1", "b0", "b2"], vec!["c1"]]);
+    }
+}

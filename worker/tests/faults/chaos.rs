@@ -14,7 +14,7 @@ use fastrand::Rng;
 use longshore_postgres::{Server, Signal};
 
 use crate::outage::restarted;
-use crate::produce::{SCHEDULES, produce};
+use crate::produce::{ASIDE, SCHEDULES, produce};
 use crate::proxy::{Cut, Proxy, Statement, Weather};
 use crate::rig::{Process, Rig, Setup, eventually, own_server};
 use crate::support::PATIENCE;
@@ -134,13 +134,13 @@ pub(crate) async fn faults_at_random_lose_nothing_and_double_nothing() {
 
 impl Chaos {
     fn worker(&self, name: &'static str) -> Process {
-        let sections = "[actions.shell]\nexecutor = \"command\"\nargv = [\"sh\", \"-c\", \"echo begun; sleep 0.3; echo done\"]\n\
+        let shell = "[actions.shell]\nexecutor = \"command\"\nargv = [\"sh\", \"-c\", \"echo begun; sleep 0.3; echo done\"]\n\
             retry = { base = \"0s\", factor = 1.0, max = \"1s\" }\n";
         self.rig.start(Setup {
             name,
             url: Some(self.proxy.url(&self.rig.database)),
             worker: format!("{LEASE}\nshutdown_deadline = \"2s\""),
-            sections: sections.to_owned(),
+            sections: format!("[queues.{ASIDE}]\nconcurrency = 8\n{shell}"),
             ..Setup::default()
         })
     }

@@ -12,6 +12,9 @@ use uuid::Uuid;
 
 use crate::support::Database;
 
+/// The queue beside `default`.
+pub(crate) const ASIDE: &str = "aside";
+
 /// One for each policy, every second. The tasks of `skip` and `replace` outlast a tick, so that both have something to do.
 pub(crate) const SCHEDULES: &str = "INSERT INTO schedules
         (name, cron, time_zone, action, payload, max_attempts, overlap, missed, missed_max, missed_after)
@@ -70,7 +73,17 @@ fn task(random: &mut Rng) -> NewTask {
         "deaf_ms": if random.u8(..10) == 0 { 1500 } else { 0 },
         "echo": random.bool(),
     });
-    NewTask { priority: Some(random.i16(0..10)), max_attempts: Some(1000), ..NewTask::new(action).payload(payload) }
+    NewTask {
+        queue: queue(random),
+        priority: Some(random.i16(0..10)),
+        max_attempts: Some(1000),
+        ..NewTask::new(action).payload(payload)
+    }
+}
+
+/// Every third task is of the other queue: batches, and trees, are of both.
+fn queue(random: &mut Rng) -> Option<String> {
+    (random.u8(..3) == 0).then(|| ASIDE.to_owned())
 }
 
 /// A few tasks of one statement: below a task if it may be, and below and after each other.
@@ -87,6 +100,7 @@ fn tree(random: &mut Rng, below: Option<Uuid>) -> Vec<NewTask> {
         let after = siblings.filter_map(|task| task.task_id).filter(|_| random.u8(..3) == 0).collect();
         tasks.push(NewTask {
             task_id: Some(Uuid::now_v7()),
+            queue: queue(random),
             parent_task_id: parent,
             after,
             on_subtask_failure: SubtaskPolicy::ALL.get(random.usize(..6)).copied(),
