@@ -238,10 +238,12 @@ BEGIN
           AND coalesce(tasks.root_task_id, tasks.task_id) = ANY (roots)
           AND held.step IN ('complete', 'requeue')
           AND NOT coalesce(held.details ? 'bubble', false)
-        RETURNING tasks.task_id, tasks.status, tasks.result_status, tasks.has_dependants, tasks.parent_task_id
+        RETURNING
+            tasks.task_id, held.claim_token, tasks.status, tasks.result_status, tasks.has_dependants, tasks.parent_task_id
     )
     SELECT
         coalesce(array_agg(task_id), '{}') AS task_ids,
+        coalesce(array_agg(claim_token), '{}') AS tokens,
         array_agg(task_id) FILTER (WHERE status <> 'queued' AND has_dependants) AS before,
         array_agg(task_id) FILTER (
             WHERE status <> 'queued' AND parent_task_id IS NOT NULL AND NOT ended_well(result_status)) AS failed,
@@ -266,20 +268,22 @@ BEGIN
                 ended := ended || (one.task).task_id;
             END IF;
             done.task_ids := done.task_ids || (one.task).task_id;
+            done.tokens := done.tokens || (one.task).claim_token;
         END LOOP;
         more := gather_ends(ended);
         done.before := more.before || done.before;
         done.failed := more.failed || done.failed;
         done.parents := more.parents || done.parents;
     END IF;
+    -- of a task that has two outcomes here, that of the claim which holds it
     INSERT INTO task_output (task_id, output)
     SELECT given.task_id, given.outcome #> '{result,output}'
-    FROM unnest(settle_in_trees.task_ids, outcomes) AS given (task_id, outcome)
+    FROM unnest(settle_in_trees.task_ids, settle_in_trees.tokens, outcomes) AS given (task_id, claim_token, outcome)
+    JOIN unnest(done.task_ids, done.tokens) AS settled (task_id, claim_token) USING (task_id, claim_token)
     WHERE pg_column_size(given.outcome) > in_row_bytes
       AND pg_column_size(given.outcome -> 'result') > in_row_bytes
       AND given.outcome -> 'result' ? 'output'
       AND given.outcome ->> 'step' = 'complete'
-      AND given.task_id = ANY (done.task_ids)
     ON CONFLICT (task_id) DO NOTHING;
     PERFORM follow_ends(done.before, done.failed, done.parents);
     RETURN done.task_ids;
