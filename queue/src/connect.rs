@@ -242,7 +242,7 @@ impl Moved {
 }
 
 /// A name as an identifier in SQL.
-fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
