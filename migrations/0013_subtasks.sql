@@ -4,8 +4,9 @@
 -- against 92,000 for a task alone. What reads it once takes 137,000. And the end of each was two looks and an UPDATE where
 -- that of a task alone is the UPDATE: 159,000 instructions against 76,000. With the UPDATE alone they are 113,000.
 -- Locks: none; functions only.
--- Undo: put tasks_admit of 0007 and lock_trees, has_open_subtask, settle_in_trees and settle_tree of 0003 back, and drop what is new
--- here. The previous version of the workers runs beside it: it does not say `root`, which is looked up then.
+-- Undo: put tasks_admit of 0007 and lock_trees, settle_in_trees and settle_tree of 0003 back, drop what is new here, and
+-- rename walk_to_open_subtask to has_open_subtask. The previous version of the workers runs beside it: it does not say
+-- `root`, which is looked up then.
 SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', false);
 
 -- Inserting ----------------------------------------------------------------------------------------------------------------
@@ -128,13 +129,12 @@ $triggers$;
 
 -- Ends of tasks ------------------------------------------------------------------------------------------------------------
 
--- As in 0003; looks at the last subtask first, which while a long list is worked off in its order is open.
-CREATE OR REPLACE FUNCTION has_open_subtask(parent uuid) RETURNS boolean LANGUAGE plpgsql AS $open$
+-- Whether a task has an open subtask, as 0003 says. Looks at the last one first, which while a long list is worked off in
+-- its order is open, and walks to another only if it is not.
+ALTER FUNCTION has_open_subtask(uuid) RENAME TO walk_to_open_subtask;
+CREATE FUNCTION has_open_subtask(parent uuid) RETURNS boolean LANGUAGE plpgsql AS $open$
 DECLARE
-    nil CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
     last_status task_status;
-    since uuid;
-    first uuid;
 BEGIN
     SELECT status INTO last_status
     FROM tasks
@@ -144,26 +144,7 @@ BEGIN
     IF last_status NOT IN ('complete', 'terminated') THEN
         RETURN true;
     END IF;
-    SELECT coalesce(first_open_subtask, nil) INTO since FROM tasks WHERE task_id = parent;
-    first := open_subtask(parent, since);
-    IF first IS NULL AND since > nil THEN
-        first := open_subtask(parent, nil);
-    END IF;
-    IF first < since OR first > since AND 100 = (
-        SELECT count(*) FROM (
-            SELECT FROM tasks
-            WHERE parent_task_id BETWEEN parent AND parent
-              AND (parent_task_id, task_id) >= (parent, since) AND (parent_task_id, task_id) < (parent, first)
-            ORDER BY parent_task_id, task_id
-            LIMIT 100
-        ) AS walked
-    ) THEN
-        PERFORM FROM tasks WHERE task_id = parent FOR NO KEY UPDATE SKIP LOCKED;
-        IF FOUND THEN
-            UPDATE tasks SET first_open_subtask = first WHERE task_id = parent;
-        END IF;
-    END IF;
-    RETURN first IS NOT NULL;
+    RETURN walk_to_open_subtask(parent);
 END
 $open$;
 
@@ -289,7 +270,7 @@ BEGIN
     RETURN done.task_ids;
 END
 $settle$;
-REVOKE EXECUTE ON FUNCTION place_digest, place_below, settle_in_trees FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION place_digest, place_below, has_open_subtask, settle_in_trees FROM PUBLIC;
 
 -- As in 0003. An outcome may name, as `root`, the uppermost task of its tree, which is looked up else; one that names
 -- another tree is not settled.
