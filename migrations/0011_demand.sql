@@ -6,8 +6,8 @@
 -- Undo: drop the functions queue_demand, queue_wait_seconds, oldest_claimable and claimable_actions.
 SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', false);
 
--- Those of these actions that a worker of this queue would claim: all but the paused. The body is read when it is called,
--- which is after 0012, whose table it reads.
+-- Those of these actions that a worker of this queue would claim: all but the paused. The body is read when it is
+-- called, which is after 0012, whose table it reads.
 CREATE FUNCTION claimable_actions(queue text, actions text[]) RETURNS text[] LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT AS $claimable$
 BEGIN

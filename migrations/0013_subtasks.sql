@@ -2,15 +2,16 @@
 --
 -- Why: an INSERT of ten thousand subtasks locked and read their parent ten thousand times: 234,000 instructions each,
 -- against 92,000 for a task alone. What reads it once takes 137,000. And the end of each was two looks and an UPDATE where
--- that of a task alone is the UPDATE: 159,000 instructions against 76,000. With the UPDATE alone they are 113,000. Below a
--- traced parent an INSERT looks its trace up, and does not judge it anew: 231,000 instructions instead of 600,000.
+-- that of a task alone is the UPDATE: 159,000 instructions against 76,000. With the UPDATE alone they are 113,000.
+-- Below a traced parent an INSERT looks its trace up, and does not judge it anew: 231,000 instructions instead of
+-- 600,000.
 -- Locks: none; functions only.
--- Undo: put tasks_admit of 0007 and lock_trees, settle_in_trees and settle_tree of 0003 back, drop what is new here, and
--- rename walk_to_open_subtask to has_open_subtask. The previous version of the workers runs beside it: it does not say
--- `root`, which is looked up then.
+-- Undo: put tasks_admit of 0007 and lock_trees, settle_in_trees and settle_tree of 0003 back, drop what is new here,
+-- and rename walk_to_open_subtask to has_open_subtask. The previous version of the workers runs beside it: it does not
+-- say `root`, which is looked up then.
 SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', false);
 
--- Traces ------------------------------------------------------------------------------------------------------------------
+-- Traces --------------------------------------------------------------------------------------------------------------
 
 -- The id of the span that a task is, from INSERT to its end: whoever has its id can name it. In hexadecimal digits, as
 -- worker/src/trace computes it.
@@ -18,9 +19,10 @@ CREATE FUNCTION task_span_id(task_id uuid) RETURNS text LANGUAGE sql IMMUTABLE P
     SELECT left(encode(sha256(uuid_send(task_id)), 'hex'), 16)
 $span$;
 
--- The trace that the subtasks of a task belong to, as the traceparent of that task; NULL: the trace that begins with the
--- uppermost of the tree. A retried task, and one of a schedule, begins a trace of its own: what its context names is only
--- where it comes from. Says the same as worker/src/trace (test: traceparents_are_read_alike_by_sql_and_by_the_worker).
+-- The trace that the subtasks of a task belong to, as the traceparent of that task; NULL: the trace that begins with
+-- the uppermost of the tree. A retried task, and one of a schedule, begins a trace of its own: what its context names
+-- is only where it comes from. Says the same as worker/src/trace (test:
+-- traceparents_are_read_alike_by_sql_and_by_the_worker).
 CREATE FUNCTION traceparent_of(task_id uuid, parent_task_id uuid, request_context jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $traceparent$
     SELECT overlay(given.traceparent PLACING task_span_id(task_id) FROM 37)
@@ -33,8 +35,8 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $traceparent$
           OR coalesce(request_context ->> 'retry_of', request_context #>> '{schedule,fire_at}') IS NULL)
 $traceparent$;
 
--- The request_context of a subtask, with its parent's trace, and what the context of that says of it, where it names none
--- itself.
+-- The request_context of a subtask, with its parent's trace, and what the context of that says of it, where it names
+-- none itself.
 CREATE FUNCTION inherit_trace(own jsonb, traceparent text, context jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE AS $inherit$
 DECLARE
@@ -67,9 +69,9 @@ $below$;
 
 -- Inserting ----------------------------------------------------------------------------------------------------------------
 
--- Where a subtask stands: its parent, the transaction that holds the lock on that, and what it takes from it. The trace is
--- looked up there: its producer may not read it, and by text of its own choice could make a place of another parent that
--- has the same digest.
+-- Where a subtask stands: its parent, the transaction that holds the lock on that, and what it takes from it. The trace
+-- is looked up there: its producer may not read it, and by text of its own choice could make a place of another parent
+-- that has the same digest.
 CREATE TYPE task_place AS (
     parent_task_id uuid, locked_by xid8, root_task_id uuid, depth smallint, retry smallint, traced boolean
 );
@@ -193,8 +195,8 @@ $triggers$;
 
 -- Ends of tasks ------------------------------------------------------------------------------------------------------------
 
--- Whether a task has an open subtask, as 0003 says. Looks at the last one first, which while a long list is worked off in
--- its order is open, and walks to another only if it is not.
+-- Whether a task has an open subtask, as 0003 says. Looks at the last one first, which while a long list is worked off
+-- in its order is open, and walks to another only if it is not.
 ALTER FUNCTION has_open_subtask(uuid) RENAME TO walk_to_open_subtask;
 CREATE FUNCTION has_open_subtask(parent uuid) RETURNS boolean LANGUAGE plpgsql AS $open$
 DECLARE

@@ -3,7 +3,8 @@
 -- Why: subtasks came without the W3C trace context of the request that their tree is for, so that neither their executors
 -- nor a tracing backend could tell where they belong.
 -- Locks: none; a function is replaced. Nothing is written.
--- Undo: put admit_task back as 0007 has it. The previous version of the workers runs beside it: it hands the context on.
+-- Undo: put admit_task back as 0007 has it. The previous version of the workers runs beside it: it hands the context
+-- on.
 SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', false);
 
 -- As in 0007; a subtask inherits its trace, by functions of 0013, where those inherit it that do not come here.

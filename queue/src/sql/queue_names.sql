@@ -1,7 +1,7 @@
 -- The names of the queues that somebody serves, that are paused, or in which tasks are queued, at most $1.
 --   $1 limit int
--- Index: tasks_ready, from one queue to the next, at most $1 times: two entries each, but for dead ones at the very left. No
--- locks.
+-- Index: tasks_ready, from one queue to the next, at most $1 times: two entries each, but for dead ones at the very
+-- left. No locks.
 WITH RECURSIVE waiting (queue, number) AS (
     (
         SELECT tasks.queue::text, 1
