@@ -10,9 +10,9 @@
 \set ON_ERROR_STOP on
 BEGIN;
 
--- A distributed table has no triggers. Gone with them: unique keys, places in trees, "terminate" by UPDATE, notifications,
--- the limits of partitions that are being rewritten. Producers must insert rows without unique_key, parent_task_id and
--- "after"; workers need notify = false.
+-- A distributed table has no triggers. Gone with them: unique keys, places in trees, "terminate" by UPDATE,
+-- notifications of an INSERT, the limits of partitions that are being rewritten. Producers must insert rows without
+-- unique_key, parent_task_id and "after"; workers need notify = false.
 DO $triggers$
 DECLARE
     of_table record;
@@ -36,7 +36,11 @@ COMMIT;
 -- From here on Citus.
 CREATE EXTENSION IF NOT EXISTS citus;
 SELECT create_distributed_table('tasks', 'queue');
--- read and written beside any queue's tasks: on the coordinator alone
+-- Read and written beside any queue's tasks: on the coordinator alone, where they keep their triggers. Nothing is done
+-- for result_message and task_output, which would have to lie beside their tasks.
 SELECT citus_add_local_table_to_metadata('claims');
-SELECT citus_add_local_table_to_metadata('workers');
+SELECT citus_add_local_table_to_metadata('pauses');
+-- with worker_queues, whose key names it
+SELECT citus_add_local_table_to_metadata('workers', cascade_via_foreign_keys => true);
 SELECT citus_add_local_table_to_metadata('active_instance');
+SELECT citus_add_local_table_to_metadata('build_data');

@@ -121,6 +121,7 @@ DO $grants$
 DECLARE
     name text;
     routine regprocedure;
+    roles text;
 BEGIN
     FOREACH name IN ARRAY ARRAY['tasks', 'result_message', 'task_output', 'workers', 'claims', 'active_instance',
         'longshore_migrations', 'task_partition', 'sealed_partition', 'sealed_change', 'schedules', 'schedule_ticks',
@@ -133,45 +134,22 @@ BEGIN
     IF to_regclass('longshore_migrations') IS NOT NULL THEN
         GRANT SELECT ON longshore_migrations TO longshore_worker;
     END IF;
-    FOR routine IN
-        SELECT oid FROM pg_proc
+    FOR routine, roles IN
+        SELECT pg_proc.oid, given.roles
+        FROM (VALUES
+            ('{upkeep_step,analyze_tables,table_bytes,settle_tree,rescue_trees,end_duplicates_of_trees}', 'longshore_worker'),
+            ('{tick_schedule,refuse_schedule,prune_ticks,prune_build_data}', 'longshore_worker'),
+            ('{run_schedule}', 'longshore_worker, longshore_scheduler'),
+            ('{terminate_task}', 'longshore_worker, longshore_terminator'),
+            ('{drain_worker}', 'longshore_worker, longshore_operator'),
+            ('{queue_demand,queue_wait_seconds}', 'longshore_scaler, longshore_reader'),
+            -- a follower of logs; who may not announce itself polls
+            ('{follow_log}', 'longshore_reader, longshore_operator, longshore_worker')
+        ) AS given (names, roles)
+        JOIN pg_proc ON proname = ANY (given.names::text[])
         WHERE pronamespace = quote_ident(current_schema())::regnamespace
-            AND proname IN ('terminate_task', 'upkeep_step', 'analyze_tables', 'table_bytes', 'settle_tree', 'rescue_trees',
-                'end_duplicates_of_trees', 'tick_schedule', 'refuse_schedule', 'run_schedule', 'prune_ticks',
-                'prune_build_data')
     LOOP
-        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO longshore_worker', routine);
-    END LOOP;
-    FOR routine IN
-        SELECT oid FROM pg_proc
-        WHERE pronamespace = quote_ident(current_schema())::regnamespace AND proname = 'terminate_task'
-    LOOP
-        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO longshore_terminator', routine);
-    END LOOP;
-    FOR routine IN
-        SELECT oid FROM pg_proc
-        WHERE pronamespace = quote_ident(current_schema())::regnamespace AND proname = 'run_schedule'
-    LOOP
-        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO longshore_scheduler', routine);
-    END LOOP;
-    FOR routine IN
-        SELECT oid FROM pg_proc
-        WHERE pronamespace = quote_ident(current_schema())::regnamespace AND proname = 'drain_worker'
-    LOOP
-        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO longshore_operator, longshore_worker', routine);
-    END LOOP;
-    FOR routine IN
-        SELECT oid FROM pg_proc
-        WHERE pronamespace = quote_ident(current_schema())::regnamespace AND proname IN ('queue_demand', 'queue_wait_seconds')
-    LOOP
-        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO longshore_scaler, longshore_reader', routine);
-    END LOOP;
-    -- a follower of logs; who may not announce itself polls
-    FOR routine IN
-        SELECT oid FROM pg_proc
-        WHERE pronamespace = quote_ident(current_schema())::regnamespace AND proname = 'follow_log'
-    LOOP
-        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO longshore_reader, longshore_operator, longshore_worker', routine);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', routine, roles);
     END LOOP;
 END
 $grants$;

@@ -6,23 +6,20 @@
 -- Undo: drop the functions queue_demand, queue_wait_seconds, oldest_claimable and claimable_actions.
 SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', false);
 
--- Those of these actions that a worker of this queue would claim: all but the paused.
+-- Those of these actions that a worker of this queue would claim: all but the paused. The body is read when it is
+-- called, which is after 0012, whose table it reads.
 CREATE FUNCTION claimable_actions(queue text, actions text[]) RETURNS text[] LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT AS $claimable$
 BEGIN
-    -- they come with a migration of their own, in either order
-    IF to_regclass('pauses') IS NULL THEN
-        RETURN actions;
-    END IF;
     RETURN ARRAY(
         SELECT known.action
         FROM unnest(claimable_actions.actions) AS known (action)
         WHERE NOT EXISTS (
             SELECT
             FROM pauses
-            WHERE (pauses.queue IS NULL OR pauses.queue = claimable_actions.queue)
-              AND (pauses.action IS NULL OR pauses.action = known.action)
-              AND (pauses."until" IS NULL OR pauses."until" > now())
+            WHERE coalesce(pauses.queue = claimable_actions.queue, true)
+              AND coalesce(pauses.action = known.action, true)
+              AND coalesce(pauses."until" > now(), true)
         )
     );
 END

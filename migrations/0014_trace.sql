@@ -3,51 +3,11 @@
 -- Why: subtasks came without the W3C trace context of the request that their tree is for, so that neither their executors
 -- nor a tracing backend could tell where they belong.
 -- Locks: none; a function is replaced. Nothing is written.
--- Undo: put admit_task back as 0007 has it, and drop what is created here. The previous version of the workers runs beside
--- it: it hands the context on.
+-- Undo: put admit_task back as 0007 has it. The previous version of the workers runs beside it: it hands the context
+-- on.
 SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', false);
 
--- The id of the span that a task is, from INSERT to its end: whoever has its id can name it. In hexadecimal digits, as
--- worker/src/trace computes it.
-CREATE FUNCTION task_span_id(task_id uuid) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $span$
-    SELECT left(encode(sha256(uuid_send(task_id)), 'hex'), 16)
-$span$;
-
--- The trace that the subtasks of a task belong to, as the traceparent of that task; NULL: the trace that begins with the
--- uppermost of the tree. A retried task, and one of a schedule, begins a trace of its own: what its context names is only
--- where it comes from. Says the same as worker/src/trace (test: traceparents_are_read_alike_by_sql_and_by_the_worker).
-CREATE FUNCTION traceparent_of(task_id uuid, parent_task_id uuid, request_context jsonb) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $traceparent$
-    SELECT overlay(given.traceparent PLACING task_span_id(task_id) FROM 37)
-    FROM (VALUES (request_context ->> 'traceparent')) AS given (traceparent)
-    WHERE length(given.traceparent) <= 512
-      AND given.traceparent ~ '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]*)?$'
-      -- no version ff, nothing more in version 00, no id of zeros
-      AND given.traceparent !~ '^(ff|00.{53}.|.{3}0{32}|.{36}0{16})'
-      AND (parent_task_id IS NOT NULL
-          OR coalesce(request_context ->> 'retry_of', request_context #>> '{schedule,fire_at}') IS NULL)
-$traceparent$;
-
--- The request_context of a subtask, with its parent's trace where it names none itself.
-CREATE FUNCTION inherit_trace(own jsonb, parent uuid, grandparent uuid, context jsonb) RETURNS jsonb
-LANGUAGE plpgsql IMMUTABLE AS $inherit$
-DECLARE
-    traceparent text := traceparent_of(parent, grandparent, context);
-    merged jsonb;
-BEGIN
-    IF traceparent IS NULL OR jsonb_typeof(own) <> 'object' OR own ? 'traceparent' THEN
-        RETURN own;
-    END IF;
-    merged := coalesce(own, '{}') || jsonb_build_object('traceparent', traceparent)
-        || CASE jsonb_typeof(context -> 'tracestate')
-            WHEN 'string' THEN jsonb_build_object('tracestate', context -> 'tracestate') ELSE '{}'
-        END;
-    -- where it does not fit, the task is worth more
-    RETURN CASE WHEN octet_length(merged::text) <= 16384 THEN merged ELSE own END;
-END
-$inherit$;
-
--- As in 0007; a subtask inherits its trace.
+-- As in 0007; a subtask inherits its trace, by functions of 0013, where those inherit it that do not come here.
 CREATE OR REPLACE FUNCTION admit_task(task tasks) RETURNS tasks LANGUAGE plpgsql SET search_path FROM CURRENT
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 SET enable_sort = off SET jit = off SET plan_cache_mode = 'force_generic_plan' AS $admit$
@@ -100,8 +60,10 @@ BEGIN
     task.depth := parent.depth + 1;
     task.retry := parent.retry;
     IF parent.request_context IS NOT NULL THEN
-        task.request_context :=
-            inherit_trace(task.request_context, task.parent_task_id, parent.parent_task_id, parent.request_context);
+        task.request_context := inherit_trace(
+            task.request_context,
+            traceparent_of(task.parent_task_id, parent.parent_task_id, parent.request_context),
+            parent.request_context);
     END IF;
     IF task."after" IS NOT NULL THEN
         SELECT seen.waits, seen.failed INTO waits, failed
@@ -127,4 +89,3 @@ BEGIN
     RETURN task;
 END
 $admit$;
-REVOKE EXECUTE ON FUNCTION inherit_trace FROM PUBLIC;

@@ -94,11 +94,16 @@ impl Connect {
     /// [`Error::Pooler`] when the session is not this program's own although it should be; of several hosts
     /// [`Error::NoHost`], or at once what a host refuses for good.
     pub async fn session(&self, name: &str) -> Result<Session> {
+        self.open(name, true).await
+    }
+
+    /// With the settings of [`SESSION`] where it is `pinned`, else with the search path alone.
+    async fn open(&self, name: &str, pinned: bool) -> Result<Session> {
         let in_use = *self.host.borrow();
         let others = (0..self.address.hosts.len()).filter(|host| *host != in_use);
         let mut errors = Vec::new();
         for host in std::iter::once(in_use).chain(others) {
-            match self.session_on(host, name).await {
+            match self.session_on(host, name, pinned).await {
                 Ok(session) => {
                     if self.host.send_if_modified(|in_use| std::mem::replace(in_use, host) != host) {
                         tracing::info!(address = self.address_of(host), "another host is the one in use");
@@ -112,17 +117,15 @@ impl Connect {
         Err(if errors.len() == 1 { errors.swap_remove(0) } else { Error::NoHost(errors) })
     }
 
-    async fn session_on(&self, host: usize, name: &str) -> Result<Session> {
+    async fn session_on(&self, host: usize, name: &str, pinned: bool) -> Result<Session> {
         let options = self.address.hosts[host].clone().application_name(name);
         let lock_timeout = format!("{}ms", self.lock_timeout.as_millis());
         let mark = Uuid::new_v4().to_string();
         let options = if self.pooled {
             options.statement_cache_capacity(0)
         } else {
-            options
-                .options([("search_path", quoted(&self.schema)), ("longshore.session", mark.clone())])
-                .options(SESSION)
-                .options([("lock_timeout", &lock_timeout)])
+            let own = options.options([("search_path", quoted(&self.schema)), ("longshore.session", mark.clone())]);
+            if pinned { own.options(SESSION).options([("lock_timeout", &lock_timeout)]) } else { own }
         };
         let open = async {
             let mut conn = PgConnection::connect_with(&options).await?;
@@ -189,18 +192,11 @@ impl Connect {
         if self.pooled {
             return Err(Error::Pooler);
         }
-        let session = self.session("longshore migrate").await?;
-        let options = self.address.hosts[session.host].clone().application_name("longshore migrate");
-        session.close().await;
-        let mut conn = PgConnection::connect_with(&options).await?;
-        sqlx::query("SELECT set_config('search_path', quote_ident($1), false)")
-            .bind(&self.schema)
-            .execute(&mut conn)
-            .await?;
-        Ok(conn)
+        Ok(self.open("longshore migrate", false).await?.conn)
     }
 
-    /// Options for a connection that only listens, to the host that is fit, and what says that another one is.
+    /// Options for a connection that only listens, to the host that is fit, and what says that another one is. Options,
+    /// since a `PgListener` takes a connection from a pool alone.
     pub(crate) async fn to_listen(&self) -> Result<(PgConnectOptions, Moved)> {
         let session = self.session("longshore listen").await?;
         let moved = Moved { from: session.host, host: self.host.subscribe() };
@@ -242,7 +238,7 @@ impl Moved {
 }
 
 /// A name as an identifier in SQL.
-fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 

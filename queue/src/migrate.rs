@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use sqlx::migrate::{MigrateError, MigrationType, Migrator};
 use sqlx::{Connection, Executor, PgConnection, SqlStr};
 
+use crate::connect::quoted;
 use crate::{Connect, Error, Result, Session};
 
 /// All migrations, in order.
@@ -202,11 +203,6 @@ pub async fn check_schema(session: &mut Session) -> Result<()> {
 async fn schema_exists(conn: &mut PgConnection, schema: &str) -> Result<bool> {
     let exists = sqlx::query_scalar("SELECT to_regnamespace(quote_ident($1)) IS NOT NULL").bind(schema);
     Ok(exists.fetch_one(conn).await?)
-}
-
-/// A name as an identifier of SQL.
-pub(crate) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 const THERE: &str = "SELECT to_regclass($1) IS NOT NULL";

@@ -2,7 +2,8 @@
 
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
-use crate::migrate::{lock, quoted};
+use crate::connect::quoted;
+use crate::migrate::lock;
 use crate::{Connect, Result};
 
 /// As psql runs it.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::Result;
 
 /// Workers, and names of queues, read at most: more than one database serves.
-const READ_MAX: i32 = 10_000;
+pub(crate) const READ_MAX: i32 = 10_000;
 
 /// A worker process.
 #[derive(Debug, Clone, PartialEq, Serialize, sqlx::FromRow)]

@@ -280,6 +280,7 @@ impl Settler {
     /// Writes the pending outcomes, with a statement for each queue: completions, then what goes back; then those of trees,
     /// whose tasks may be of any. The first error ends the turn: what is left stays pending.
     async fn settle(&mut self) -> Result<()> {
+        // statements answer by the task; of two attempts at one, the claimer has marked the first as lost
         let (lost, held): (Vec<Verdict>, Vec<Verdict>) = std::mem::take(&mut self.pending)
             .into_iter()
             .partition(|one| one.attempt.context.stop_reason() == Some(Stop::Lost));

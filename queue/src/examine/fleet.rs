@@ -6,6 +6,7 @@ use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use crate::Result;
+use crate::workers::READ_MAX;
 
 /// A worker that has stopped reporting and was not declared dead.
 #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
@@ -85,10 +86,12 @@ pub struct OverdueTasks {
     pub oldest_seconds: f64,
 }
 
-/// Finds tasks that have been due for longer than `wait`, the longest due first.
+/// Finds tasks that have been due for longer than `wait`, the longest due first, in as many queues as
+/// [`queue_names`](crate::queue_names) reads.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn examine_waiting(db: impl PgExecutor<'_>, wait: Duration) -> Result<Vec<OverdueTasks>> {
-    Ok(sqlx::query_as(include_str!("../sql/examine_waiting.sql")).bind(wait.as_secs_f64()).fetch_all(db).await?)
+    let statement = sqlx::query_as(include_str!("../sql/examine_waiting.sql")).bind(wait.as_secs_f64());
+    Ok(statement.bind(READ_MAX).fetch_all(db).await?)
 }

@@ -1,21 +1,24 @@
 -- What has been due for longer than $1 seconds, by queue and action, as the 1000 longest waiting of each queue and
 -- priority show it: whether a pause holds it, and whether a worker that is alive serves it, or may, since one of an earlier
 -- version does not say what it serves.
---   $1 wait in seconds float8
+--   $1 wait in seconds float8   $2 limit int: so many queues, the first by name
 -- Index: tasks_ready, once for each queue to find its name, then one range a queue and priority.
-WITH RECURSIVE queue (name) AS (
-    SELECT min(tasks.queue)
+WITH RECURSIVE queue (name, number) AS (
+    SELECT min(tasks.queue), 1
     FROM tasks
     WHERE tasks.ready
     UNION ALL
-    SELECT (
-        SELECT min(tasks.queue)
-        FROM tasks
-        WHERE tasks.ready
-          AND tasks.queue > queue.name
-    )
+    SELECT
+        (
+            SELECT min(tasks.queue)
+            FROM tasks
+            WHERE tasks.ready
+              AND tasks.queue > queue.name
+        ),
+        queue.number + 1
     FROM queue
     WHERE queue.name IS NOT NULL
+      AND queue.number < $2
 )
 SELECT
     queue.name::text AS queue,
@@ -54,4 +57,4 @@ CROSS JOIN LATERAL (
 ) AS due
 WHERE queue.name IS NOT NULL
 GROUP BY queue.name, due.action
-ORDER BY min(due.run_at)
+ORDER BY min(due.run_at), queue.name, due.action

@@ -7,6 +7,5 @@ SELECT
     paused_by::text AS paused_by,
     "until"
 FROM pauses
-WHERE "until" IS NULL
-   OR "until" > now()
+WHERE coalesce("until" > now(), true)
 ORDER BY action NULLS FIRST, queue NULLS FIRST

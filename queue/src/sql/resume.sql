@@ -3,4 +3,4 @@
 DELETE FROM pauses
 WHERE queue IS NOT DISTINCT FROM $1::text
   AND action IS NOT DISTINCT FROM $2::text
-RETURNING "until" IS NULL OR "until" > now() AS held
+RETURNING coalesce("until" > now(), true) AS held

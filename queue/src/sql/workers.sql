@@ -1,4 +1,4 @@
--- The workers by name, at most $1, each with the queues that it serves.
+-- The workers by name, at most $1, each with the queues that it serves, by name as well.
 --   $1 limit int
 -- Index: the primary key of worker_queues. No locks.
 SELECT
@@ -29,7 +29,7 @@ SELECT
             'free_slots', served.free_slots,
             'claimed_per_second', served.claimed_per_second,
             'finished_per_second', served.finished_per_second
-        )), '[]')
+        ) ORDER BY served.queue), '[]')
         FROM worker_queues AS served
         WHERE served.worker_id = workers.worker_id
     ) AS queues

@@ -70,16 +70,31 @@ async fn every_hot_statement_names_one_queue_and_calls_nothing_volatile() {
 async fn with_the_keys_that_citus_asks_for_all_hot_statements_still_walk_indexes() {
     let database = with_tasks(1_000).await;
     let mut actor = Actor::enter(&database).await;
-    let (prepared, _) = PREPARATION.split_once("-- From here on Citus.").unwrap();
+    let (prepared, on_citus) = PREPARATION.split_once("-- From here on Citus.").unwrap();
     let (_, statements) = prepared.split_once("\\set ON_ERROR_STOP on\n").unwrap();
     run(&mut actor.session, statements).await;
     let triggers: i64 = database
         .value("SELECT count(*) FROM pg_trigger WHERE tgrelid IN (SELECT relid FROM pg_partition_tree('tasks')) AND NOT tgisinternal")
         .await;
     assert_eq!(triggers, 0);
+    let without_queue: Vec<String> = database
+        .values(
+            "SELECT pg_get_indexdef(indexrelid) FROM pg_index
+             WHERE indrelid IN (SELECT relid FROM pg_partition_tree('tasks')) AND indisunique
+               AND pg_get_indexdef(indexrelid) NOT LIKE '% USING btree (task_id, queue)'",
+        )
+        .await;
+    assert_eq!(without_queue, Vec::<String>::new());
     let held = [Held { task_id: Uuid::now_v7(), claim_token: Uuid::new_v4() }];
+    let mut beside = BTreeSet::new();
     for statement in hot(&held) {
         let plan = plan_in_full(&mut actor.session, &statement).await;
         assert_eq!(detours(&plan), Vec::<String>::new(), "{}: {plan:#}", statement.name);
+        let tables = nodes(&plan).into_iter().filter_map(|node| node["Relation Name"].as_str().map(str::to_owned));
+        beside.extend(tables.filter(|name| name != "tasks" && !name.starts_with("tasks_")));
     }
+    assert!(beside.contains("pauses") && beside.contains("worker_queues"), "{beside:?}");
+    let is_partition = |name: &str| ["result_message_", "task_output_"].iter().any(|of| name.starts_with(of));
+    let forgotten = beside.iter().filter(|name| !is_partition(name) && !on_citus.contains(*name));
+    assert_eq!(forgotten.collect::<Vec<_>>(), Vec::<&String>::new());
 }

@@ -5,6 +5,7 @@ use sqlx::Connection;
 
 use crate::support::actor::Actor;
 use crate::support::database;
+use crate::support::explain::{Statement, nodes, plan};
 
 #[tokio::test]
 async fn depths_tell_what_is_due_from_what_waits_for_its_time_and_what_runs() {
@@ -59,4 +60,23 @@ async fn dead_rows_and_the_snapshot_that_keeps_them_are_seen() {
         .value("SELECT sum(pg_total_relation_size(relid))::bigint FROM pg_partition_tree('tasks') WHERE isleaf")
         .await;
     assert_eq!(tasks.bytes, size);
+}
+
+#[tokio::test]
+async fn no_more_names_of_queues_are_looked_for_than_are_read() {
+    let database = database().await;
+    let insert = "INSERT INTO tasks (action, queue, run_at)
+                  SELECT 'work', 'q' || n, now() - interval '1 h' FROM generate_series(10, 49) AS n";
+    database.run(insert).await;
+    let mut actor = Actor::enter(&database).await;
+    for (name, sql, limited) in [
+        ("queue_names", include_str!("../../src/sql/queue_names.sql"), "7"),
+        ("examine_waiting", include_str!("../../src/sql/examine_waiting.sql"), "60, 7"),
+    ] {
+        let statement = Statement { name, sql, arguments: limited.to_owned() };
+        let plan = plan(&mut actor.session, &statement, true).await;
+        let looked = nodes(&plan).into_iter().find(|node| node["Node Type"] == "Recursive Union").unwrap();
+        let rows = [&plan, looked].map(|node| node["Actual Rows"].as_f64());
+        assert_eq!(rows, [Some(7.0); 2], "{name}: {plan:#}");
+    }
 }

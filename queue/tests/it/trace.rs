@@ -1,6 +1,6 @@
 //! Traces of trees, as far as the database has a part in them.
 
-use longshore_queue::{changes, insert_many};
+use longshore_queue::{NewTask, changes, insert_many};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -15,14 +15,16 @@ const SPAN_OF_ONE: (&str, &str) = ("01970000-0000-7000-8000-000000000001", "2f45
 
 /// Inserts a task, and a subtask of it with this context; what context that has.
 async fn below(database: &Database, parent: Value, own: Option<Value>) -> Option<Value> {
-    let (task, subtask) = (Uuid::now_v7(), Uuid::now_v7());
-    let mut tasks = [named("parent"), named("subtask")];
-    (tasks[0].task_id, tasks[0].request_context) = (Some(task), Some(parent));
-    (tasks[1].task_id, tasks[1].request_context) = (Some(subtask), own);
-    tasks[1].parent_task_id = Some(task);
+    let task = Uuid::now_v7();
+    let subtask = NewTask { parent_task_id: Some(task), request_context: own, ..named("subtask") };
+    let mut tasks = vec![subtask; 6];
+    tasks[0] = NewTask { task_id: Some(task), request_context: Some(parent), ..named("parent") };
     insert_many(&mut database.conn().await, &tasks).await.unwrap();
-    let context: Option<Value> =
-        database.value(&format!("SELECT request_context FROM tasks WHERE task_id = '{subtask}'")).await;
+    // the first is looked at closely, the last has a place that is known
+    let contexts = format!("SELECT request_context FROM tasks WHERE parent_task_id = '{task}'");
+    let mut contexts: Vec<Option<Value>> = database.values(&contexts).await;
+    assert!(contexts.len() == 5 && contexts.iter().all(|context| *context == contexts[0]), "{contexts:?}");
+    let context = contexts.swap_remove(0);
     let span: String = database.value(&format!("SELECT task_span_id('{task}')")).await;
     // the same for every run
     context.map(|context| serde_json::from_str(&context.to_string().replace(&span, "SPAN-OF-PARENT")).unwrap())

@@ -2,6 +2,7 @@
 
 use longshore_queue::{Held, Session};
 use sqlx::Connection;
+use uuid::Uuid;
 
 use crate::support::actor::Actor;
 use crate::support::explain::{Statement, cost};
@@ -77,4 +78,28 @@ async fn a_completion_costs_the_same_however_many_siblings_are_open_also_while_a
     for (mean, last) in &story {
         assert!(*mean <= 13.0 && *last <= mean * 1.5 + 2.0, "{story:?}");
     }
+}
+
+#[tokio::test]
+async fn a_context_of_the_parent_costs_a_subtask_nothing_and_a_trace_one_look_at_it() {
+    let database = database().await;
+    let mut session = database.connect.session("figures").await.unwrap();
+    let trace = r#"'{"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}'"#;
+    let mut spent = Vec::new();
+    for context in ["NULL", r#"'{"tenant": 7}'"#, trace] {
+        let parent = Uuid::now_v7();
+        let insert =
+            format!("INSERT INTO tasks (task_id, action, request_context) VALUES ('{parent}', 'work', {context})");
+        database.run(&insert).await;
+        let inserting = Statement {
+            name: "subtasks",
+            sql: "INSERT INTO tasks (action, parent_task_id) SELECT 'work', $1::uuid FROM generate_series(1, 1000)",
+            arguments: format!("'{parent}'"),
+        };
+        // the first fills the caches of the session, and marks the parent
+        cost(&mut session, &inserting).await;
+        spent.push(cost(&mut session, &inserting).await.buffers as f64 / 1000.0);
+    }
+    println!("buffers a subtask whose parent has no context, one without a trace, one with: {spent:.1?}");
+    assert!(spent[1] <= spent[0] + 0.5 && spent[2] <= spent[0] + 4.0, "{spent:?}");
 }

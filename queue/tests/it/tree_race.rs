@@ -1,11 +1,11 @@
 //! Trees changed by several connections at once.
 
-use longshore_queue::{Insertion, Locked, Wait, complete, insert_subtasks, terminate};
+use longshore_queue::{Insertion, Locked, ResultStatus, TaskResult, Wait, complete, insert_subtasks, terminate};
 use sqlx::Connection;
 
-use crate::support::actor::{named, success};
+use crate::support::actor::{back, named, success};
 use crate::support::database;
-use crate::support::trees::Player;
+use crate::support::trees::{Player, result};
 
 const INSERT: &str = "INSERT INTO tasks (action, payload, parent_task_id) VALUES ('work', '\"late\"', $1)";
 
@@ -185,4 +185,31 @@ async fn an_insert_under_way_holds_up_the_last_subtask_alone() {
     inserting.commit().await.unwrap();
     player.succeed("b").await;
     assert_eq!(player.claim().await, "late", "and the root goes on waiting, for the new one");
+}
+
+#[tokio::test]
+async fn a_lost_claim_leaves_no_output_where_the_one_that_holds_is_settled_with_it() {
+    let said = |word: &str, bytes: usize| TaskResult {
+        output: Some(serde_json::value::to_raw_value(&format!("{word:x<bytes$}")).unwrap()),
+        ..result(ResultStatus::Success, &[], &[])
+    };
+    for (bytes, expected) in [(0, "held"), (2000, "held wide")] {
+        let database = database().await;
+        database.tree(&["root", "a < root"]).await;
+        let mut player = Player::enter(&database).await;
+        player.claim().await;
+        let lost = ["a", "root"].map(|name| (player.ending(name, said("lost", 2000)), player.held[name]));
+        for (_, held) in &lost {
+            assert_eq!(player.settle(&[back(*held, true).into()]).await.unwrap().len(), 1);
+        }
+        assert_eq!(player.claim().await, "a root");
+        for ((lost, _), name) in lost.into_iter().zip(["a", "root"]) {
+            let held = player.ending(name, said("held", bytes));
+            assert_eq!(player.settle(&[lost, held]).await.unwrap().len(), 1);
+        }
+        let outputs = "SELECT left(coalesce(tasks.output, wide.output) #>> '{}', 4)
+                || CASE WHEN wide.output IS NULL THEN '' ELSE ' wide' END
+            FROM tasks LEFT JOIN task_output AS wide USING (task_id)";
+        assert_eq!(database.values::<String>(outputs).await, [expected; 2]);
+    }
 }
