@@ -10,9 +10,9 @@
 \set ON_ERROR_STOP on
 BEGIN;
 
--- A distributed table has no triggers. Gone with them: unique keys, places in trees, "terminate" by UPDATE,
--- notifications of an INSERT, the limits of partitions that are being rewritten. Producers must insert rows without
--- unique_key, parent_task_id and "after"; workers need notify = false.
+-- A distributed table has no triggers. Gone with them: unique keys, places in trees, "terminate" by UPDATE, notifications
+-- of an INSERT, the limits of partitions that are being rewritten, claims of workers that do not say their queue.
+-- Producers must insert rows without unique_key, parent_task_id and "after"; workers need notify = false.
 DO $triggers$
 DECLARE
     of_table record;
@@ -20,7 +20,8 @@ BEGIN
     FOR of_table IN
         SELECT tgname AS name, tgrelid::regclass AS "table"
         FROM pg_trigger
-        WHERE tgrelid = ANY (SELECT relid FROM pg_partition_tree('tasks')) AND NOT tgisinternal AND tgparentid = 0
+        WHERE (tgrelid = ANY (SELECT relid FROM pg_partition_tree('tasks')) OR tgrelid = 'claims'::regclass)
+          AND NOT tgisinternal AND tgparentid = 0
     LOOP
         EXECUTE format('DROP TRIGGER %I ON %s', of_table.name, of_table."table");
     END LOOP;
@@ -30,15 +31,17 @@ $triggers$;
 -- A unique key must hold the column that the table is distributed by.
 ALTER TABLE tasks DROP CONSTRAINT tasks_pkey;
 ALTER TABLE tasks ADD CONSTRAINT tasks_pkey PRIMARY KEY (task_id, queue);
+ALTER TABLE claims DROP CONSTRAINT claims_pkey;
+ALTER TABLE claims ADD CONSTRAINT claims_pkey PRIMARY KEY (claim_token, queue);
 
 COMMIT;
 
 -- From here on Citus.
 CREATE EXTENSION IF NOT EXISTS citus;
 SELECT create_distributed_table('tasks', 'queue');
+SELECT create_distributed_table('claims', 'queue', colocate_with => 'tasks');
 -- Read and written beside any queue's tasks: on the coordinator alone, where they keep their triggers. Nothing is done
 -- for result_message and task_output, which would have to lie beside their tasks.
-SELECT citus_add_local_table_to_metadata('claims');
 SELECT citus_add_local_table_to_metadata('pauses');
 -- with worker_queues, whose key names it
 SELECT citus_add_local_table_to_metadata('workers', cascade_via_foreign_keys => true);

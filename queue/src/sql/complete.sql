@@ -69,6 +69,7 @@ closed AS (
     DELETE FROM claims
     USING unnest($6::uuid[], $7::int[]) AS last (claim_token, open)
     WHERE claims.claim_token = last.claim_token
+      AND claims.queue = $10
       AND last.open = (SELECT count(*) FROM ended WHERE ended.claim_token = last.claim_token)
 )
 SELECT task_id

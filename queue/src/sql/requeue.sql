@@ -70,6 +70,7 @@ closed AS (
     DELETE FROM claims
     USING unnest($8::uuid[], $9::int[]) AS last (claim_token, open)
     WHERE claims.claim_token = last.claim_token
+      AND claims.queue = $10
       AND last.open = (SELECT count(*) FROM requeued WHERE requeued.claim_token = last.claim_token)
 )
 SELECT task_id

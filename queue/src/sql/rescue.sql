@@ -118,6 +118,7 @@ closed AS (
     DELETE FROM claims
     USING orphaned
     WHERE claims.claim_token = orphaned.claim_token
+      AND claims.queue = $5
       AND (SELECT count(*) FROM open WHERE open.claim_token = orphaned.claim_token)
         = (SELECT count(*) FROM rescued WHERE rescued.claim_token = orphaned.claim_token)
 )

@@ -1,5 +1,5 @@
 //! What a database distributed by queue asks of the hot statements: each names one queue by equality wherever it looks at
-//! tasks, and calls nothing volatile. What else is missing there the page for operators says.
+//! tasks and claims, and calls nothing volatile. What else is missing there the page for operators says.
 
 use std::collections::BTreeSet;
 
@@ -13,11 +13,12 @@ use crate::support::explain::{nodes, plan_in_full, run};
 
 const PREPARATION: &str = include_str!("../../../deploy/citus.sql");
 
-/// Whether every place where the plan looks at tasks is limited to one queue.
+/// Whether every place where the plan looks at tasks or claims is limited to one queue.
 fn names_its_queue(plan: &Value) -> bool {
     let looks = nodes(plan).into_iter().filter(|node| {
         let scans = node["Node Type"].as_str().is_some_and(|kind| kind.contains("Scan"));
-        scans && node["Relation Name"].as_str().is_some_and(|name| name.starts_with("tasks"))
+        let has_queue = |name: &str| name == "claims" || name.starts_with("tasks");
+        scans && node["Relation Name"].as_str().is_some_and(has_queue)
     });
     looks.into_iter().all(|node| {
         let conditions = ["Index Cond", "Filter", "Recheck Cond"].map(|key| node[key].as_str().unwrap_or_default());
@@ -74,14 +75,19 @@ async fn with_the_keys_that_citus_asks_for_all_hot_statements_still_walk_indexes
     let (_, statements) = prepared.split_once("\\set ON_ERROR_STOP on\n").unwrap();
     run(&mut actor.session, statements).await;
     let triggers: i64 = database
-        .value("SELECT count(*) FROM pg_trigger WHERE tgrelid IN (SELECT relid FROM pg_partition_tree('tasks')) AND NOT tgisinternal")
+        .value(
+            "SELECT count(*) FROM pg_trigger
+             WHERE (tgrelid IN (SELECT relid FROM pg_partition_tree('tasks')) OR tgrelid = 'claims'::regclass)
+               AND NOT tgisinternal",
+        )
         .await;
     assert_eq!(triggers, 0);
     let without_queue: Vec<String> = database
         .values(
             "SELECT pg_get_indexdef(indexrelid) FROM pg_index
-             WHERE indrelid IN (SELECT relid FROM pg_partition_tree('tasks')) AND indisunique
-               AND pg_get_indexdef(indexrelid) NOT LIKE '% USING btree (task_id, queue)'",
+             WHERE (indrelid IN (SELECT relid FROM pg_partition_tree('tasks')) OR indrelid = 'claims'::regclass)
+               AND indisunique AND pg_get_indexdef(indexrelid) NOT LIKE '% USING btree (%_id, queue)'
+               AND pg_get_indexdef(indexrelid) NOT LIKE '% USING btree (claim_token, queue)'",
         )
         .await;
     assert_eq!(without_queue, Vec::<String>::new());
