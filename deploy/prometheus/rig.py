@@ -31,7 +31,7 @@ DESIGN = ROOT / "worker" / "tests" / "design" / "rules" / "valid.yaml"
 # How long anything may take to start.
 START_SECONDS = 60
 
-# The role that workers log in as: no more rights than roles.sql gives.
+# The role that workers log in as: no more rights than `longshore migrate --grant` gives.
 WORKER = "worker_login"
 
 
@@ -204,10 +204,12 @@ class Postgres:
         async with self.installing:
             await self.psql("postgres", f"CREATE DATABASE {database}")
             migrate = self.rig.start(
-                f"{database}-migrate", [longshore(), "migrate"], env={"DATABASE_URL": self.url(database, "owner")}, cwd=self.rig.folder)
+                f"{database}-migrate", [longshore(), "migrate", "--grant"], env={"DATABASE_URL": self.url(database, "owner")},
+                cwd=self.rig.folder)
             await until(f"{database} is migrated", lambda: migrate.poll() is not None)
-            roles = (ROOT / "deploy" / "roles.sql").read_text()
-            await self.psql(database, f"{roles}\nDO $$ BEGIN CREATE ROLE {WORKER} LOGIN IN ROLE longshore_worker;"
+            if migrate.returncode:
+                raise RuntimeError(f"{database}: {(self.rig.folder / f'{database}-migrate.log').read_text()}")
+            await self.psql(database, f"DO $$ BEGIN CREATE ROLE {WORKER} LOGIN IN ROLE longshore_worker;"
                             " EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;")
 
 
@@ -268,7 +270,7 @@ def serve_designs():
 
 
 class Prometheus:
-    """A real one, with our rules, that scrapes what `targets` names."""
+    """A real one, with our rules, that scrapes what the file `targets` names."""
 
     def __init__(self, rig, interval):
         self.rig, self.interval = rig, interval
@@ -295,13 +297,6 @@ class Prometheus:
         except OSError:
             return False
 
-    def scrape(self, workers):
-        """From now on these, each under its job and name; the file is replaced in one step."""
-        listed = [{"targets": [worker.address], "labels": {"job": worker.job, "instance": worker.name}} for worker in workers]
-        part = self.targets.with_suffix(".part")
-        part.write_text(json.dumps(listed))
-        part.rename(self.targets)
-
     def get(self, path, **parameters):
         url = f"{self.base}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
         try:
@@ -320,3 +315,28 @@ class Prometheus:
 
     def range(self, expr, start, end, step):
         return self.get("query_range", query=expr, start=start, end=end, step=step)["result"]
+
+
+class Fleet:
+    """The workers that Prometheus scrapes, each under its job and its name."""
+
+    def __init__(self, prometheus):
+        self.targets, self.workers = prometheus.targets, []
+
+    async def start(self, worker):
+        """Starts a worker, or again one that has ended; Prometheus finds it at its new address."""
+        await worker.start()
+        if worker not in self.workers:
+            self.workers.append(worker)
+        self.tell()
+
+    def remove(self, worker):
+        self.workers.remove(worker)
+        self.tell()
+
+    def tell(self):
+        listed = [{"targets": [worker.address], "labels": {"job": worker.job, "instance": worker.name}} for worker in self.workers]
+        part = self.targets.with_suffix(".part")
+        part.write_text(json.dumps(listed))
+        # in one step: Prometheus reads none or all of it
+        part.rename(self.targets)

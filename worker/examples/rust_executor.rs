@@ -37,6 +37,10 @@ impl Executor for Greet {
 }
 
 const CONFIG: &str = r#"
+[http]
+# any free port: 9464 may be that of `longshore dev`
+listen = "127.0.0.1:0"
+
 [queues.default]
 concurrency = 16
 
