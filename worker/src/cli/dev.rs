@@ -16,6 +16,8 @@ use longshore_worker::{Secret, Shutdown, Worker, log, metrics};
 use sqlx::postgres::PgConnectOptions;
 
 use super::block_on;
+use super::say::{note, say};
+use super::values::word;
 
 /// The database on the private server.
 pub(super) const DATABASE: &str = "longshore";
@@ -71,7 +73,7 @@ impl Dev {
         let (_, first) = &databases[0];
         let psql =
             server.as_ref().map_or_else(|| psql_line(first.expose()), |server| Ok(server.psql_line(DATABASE)))?;
-        introduce(&config, server.as_ref(), &psql, listener.local_addr()?);
+        introduce(&config, server.as_ref(), &psql, listener.local_addr()?)?;
         let ended = Worker::new(config).metrics(metrics::install()?).listener(listener).run_until(&shutdown)?;
         Ok(ExitCode::from(ended.exit_code()))
     }
@@ -90,9 +92,7 @@ impl Dev {
     fn say_what_is_not_used(&self) {
         for (option, is_given) in [("--data-dir", self.data_dir.is_some()), ("--pg-bin", self.pg_bin.is_some())] {
             if is_given {
-                eprintln!(
-                    "longshore: {option} is not used: the database is named by DATABASE_URL or the configuration"
-                );
+                note!("{option} is not used: the database is named by DATABASE_URL or the configuration");
             }
         }
     }
@@ -131,20 +131,20 @@ fn on_signals() -> io::Result<Shutdown> {
 }
 
 /// Prints how to look into the database, a first task, and where the metrics are.
-fn introduce(config: &Config, server: Option<&Server>, psql: &str, metrics: SocketAddr) {
+fn introduce(config: &Config, server: Option<&Server>, psql: &str, metrics: SocketAddr) -> anyhow::Result<()> {
     match server {
         Some(server) if server.is_attached() => {
-            println!("Postgres {} of another longshore dev, with which it ends", server.major());
+            say!("Postgres {} of another longshore dev, with which it ends", server.major())?;
         }
-        Some(server) => println!("Postgres {} in {}", server.major(), server.data_dir().display()),
+        Some(server) => say!("Postgres {} in {}", server.major(), server.data_dir().display())?,
         None => {}
     }
     let action = config.actions.keys().next().map_or("noop", String::as_str);
     let insert = example_insert(&config.schema, action);
-    println!("psql:     {psql}");
-    println!("insert:   {psql} -c {}", quoted_once(&insert));
-    println!("metrics:  http://{metrics}/metrics");
-    println!("Ctrl-C ends it");
+    say!("psql:     {psql}")?;
+    say!("insert:   {psql} -c {}", quoted_once(&insert))?;
+    say!("metrics:  http://{metrics}/metrics")?;
+    say!("Ctrl-C ends it")
 }
 
 /// A command line that opens a SQL prompt on somebody else's server. It shows no password: psql asks for it.
@@ -152,17 +152,11 @@ fn psql_line(url: &str) -> anyhow::Result<String> {
     let options = PgConnectOptions::from_str(url)?;
     let host =
         options.get_socket().map_or_else(|| options.get_host().to_owned(), |socket| socket.display().to_string());
-    let mut line = format!("psql -h {} -p {} -U {}", quoted(&host), options.get_port(), quoted(options.get_username()));
+    let mut line = format!("psql -h {} -p {} -U {}", word(&host), options.get_port(), word(options.get_username()));
     if let Some(database) = options.get_database() {
-        line.push_str(&format!(" -d {}", quoted(database)));
+        line.push_str(&format!(" -d {}", word(database)));
     }
     Ok(line)
-}
-
-/// One word of a shell's command line.
-fn quoted(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/.:_-".contains(&byte);
-    if text.bytes().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// One word of a shell's command line, for a text full of single quotes.
@@ -192,7 +186,6 @@ mod tests {
 
     #[test]
     fn a_quoted_word_is_one_word_for_a_shell() {
-        assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");
         assert_eq!(quoted_once(r#"'{"a": "$1"}'"#), r#""'{\"a\": \"\$1\"}'""#);
     }
 }

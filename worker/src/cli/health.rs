@@ -11,6 +11,7 @@ use reqwest::Url;
 
 use super::block_on;
 use super::exit::{BadInput, Exit};
+use super::say::{note, print};
 
 /// An answer of a worker has a line for each check.
 const BODY_MAX_BYTES: usize = 64 * 1024;
@@ -47,15 +48,15 @@ impl Health {
         url.set_path(if self.live { "/livez" } else { "/readyz" });
         let exit = match block_on(asked(url.clone(), self.timeout)) {
             Ok((true, body)) => {
-                print!("{body}");
+                print(&body)?;
                 Exit::Done
             }
             Ok((false, body)) => {
-                print!("{body}");
+                print(&body)?;
                 Exit::Unhealthy
             }
             Err(error) => {
-                eprintln!("longshore: {url}: {}", super::told(&error));
+                note!("{url}: {}", super::told(&error));
                 Exit::Unhealthy
             }
         };

@@ -15,6 +15,7 @@ mod exit;
 mod health;
 mod migrate;
 mod queues;
+mod say;
 mod schedules;
 mod table;
 mod tasks;
@@ -30,7 +31,9 @@ use longshore_worker::StartError;
 use longshore_worker::config::{ConfigError, LogFormat};
 use longshore_worker::log::{self, Log};
 
-use exit::{BadInput, Exit};
+use exit::BadInput;
+pub(crate) use exit::Exit;
+pub(crate) use say::noted;
 use table::table;
 
 #[derive(Debug, Parser)]
@@ -115,7 +118,9 @@ pub(crate) fn exit_of(error: &anyhow::Error) -> Exit {
     let refused = |error: &longshore_queue::Error| {
         error.sqlstate().is_some_and(|state| state.starts_with("22") || state.starts_with("23"))
     };
-    if error.is::<BadInput>() || error.downcast_ref().is_some_and(refused) {
+    if say::is_reader_gone(error) {
+        Exit::NotRead
+    } else if error.is::<BadInput>() || error.downcast_ref().is_some_and(refused) {
         Exit::Usage
     } else if error.is::<ConfigError>() || matches!(error.downcast_ref(), Some(StartError::Config(_))) {
         Exit::BadConfiguration

@@ -4,6 +4,8 @@ use std::io::{self, IsTerminal};
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use super::say::printable;
+
 /// Rows for whoever reads stdout: on a terminal in columns below a head, else with tabs between their entries.
 pub(crate) fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
     let rows: Vec<[String; N]> = rows.map(|row| row.map(|entry| printable(&entry))).collect();
@@ -68,11 +70,6 @@ pub(crate) fn cut(line: &str, room: usize) -> String {
 
 fn tabs<const N: usize>(rows: &[[String; N]]) -> String {
     rows.iter().map(|row| row.join("\t") + "\n").collect()
-}
-
-/// Without what would end an entry, or speak to the terminal.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

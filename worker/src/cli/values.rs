@@ -37,6 +37,23 @@ pub(crate) fn age(seconds: f64) -> String {
     if shown.is_zero() { "0s".to_owned() } else { humantime::format_duration(shown).to_string() }
 }
 
+/// One word of a shell's command line.
+pub(crate) fn word(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/.:_-".contains(&byte);
+    if !text.is_empty() && text.bytes().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+/// One key of a configuration.
+pub(crate) fn key(text: &str) -> String {
+    let bare = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    // a string of JSON is one of TOML
+    if !text.is_empty() && text.bytes().all(bare) { text.to_owned() } else { serde_json::json!(text).to_string() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,6 +62,12 @@ mod tests {
     fn an_age_is_shown_as_exactly_as_it_matters() {
         let shown = [-1.0, 0.0, 0.0123, 1.9, 61.2, 3700.0, 90_061.0].map(age);
         assert_eq!(shown, ["0s", "0s", "12ms", "1s", "1m 1s", "1h 1m", "1day 1h"]);
+    }
+
+    #[test]
+    fn a_name_is_one_word_for_a_shell_and_one_key_for_a_configuration() {
+        assert_eq!(["a/b-c", "it's $HOME", ""].map(word), ["a/b-c", r"'it'\''s $HOME'", "''"]);
+        assert_eq!(["a_b-c", "a.b", "\"\u{1b}"].map(key), ["a_b-c", "\"a.b\"", "\"\\\"\\u001b\""]);
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! `longshore workers`.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use chrono::SecondsFormat;
@@ -11,6 +10,7 @@ use serde_json::json;
 use super::confirm::confirmed;
 use super::database::{Database, ask};
 use super::exit::{BadInput, Exit};
+use super::say::{count, note, print, print_json, say};
 use super::values::age;
 use super::{block_on, table};
 
@@ -62,22 +62,25 @@ impl Workers {
             let known = ask!(session, db => workers(db));
             let exit = match self.action {
                 Action::List { json } => {
-                    let text = if json { format!("{:#}\n", json!(known)) } else { listed(&known) };
-                    io::stdout().write_all(text.as_bytes())?;
+                    if json {
+                        print_json(&json!(known))?
+                    } else {
+                        print(&listed(&known))?
+                    }
                     Exit::Done
                 }
                 Action::Drain { workers, all: false, .. } => {
                     let meant = workers.iter().map(|named| one(&known, named)).collect::<Result<Vec<_>, _>>()?;
                     let missing = workers.iter().zip(&meant).filter(|(_, found)| found.is_none());
                     let exit = missing.fold(Exit::Done, |exit, (named, _)| {
-                        eprintln!("longshore: there is no worker {named:?}: workers list shows them");
+                        note!("there is no worker {named:?}: workers list shows them");
                         exit.and(Exit::NotFound)
                     });
                     drain(&mut session, meant.into_iter().flatten()).await?;
                     exit
                 }
                 Action::Drain { yes, .. } => {
-                    eprintln!("longshore: {} workers to drain", known.len());
+                    note!("{} to drain", count(known.len(), "worker"));
                     if !known.is_empty() && (yes || confirmed("drain")?) {
                         drain(&mut session, known.iter()).await?;
                     }
@@ -93,9 +96,9 @@ impl Workers {
 async fn drain(session: &mut Session, meant: impl Iterator<Item = &WorkerLine>) -> anyhow::Result<()> {
     for worker in meant {
         if ask!(session, db => drain_worker(db, worker.worker_id)) {
-            println!("{}", worker.worker_id);
+            say!("{}", worker.worker_id)?;
         } else {
-            eprintln!("longshore: worker {:?} drains already, or has left", worker.name);
+            note!("worker {:?} drains already, or has left", worker.name);
         }
     }
     Ok(())

@@ -13,6 +13,7 @@ mod doctor_way;
 mod examples;
 mod migrate;
 mod operation;
+mod output;
 mod schedules;
 mod tasks;
 mod tasks_list;

@@ -19,6 +19,7 @@ use longshore_worker::design::rules::Platforms;
 use self::check::Form;
 use self::load::Inputs;
 use super::block_on;
+use super::say::note;
 
 /// The exit code of a command line that cannot be followed, and of input that cannot be read or parsed.
 const UNREADABLE: u8 = 2;
@@ -143,7 +144,7 @@ fn with_compiled(inputs: &Inputs, act: impl FnOnce(&Compiled) -> anyhow::Result<
         Some(compiled) => act(compiled).map(|()| ExitCode::SUCCESS),
         None if reading.status == Status::Unreadable => Ok(ExitCode::from(UNREADABLE)),
         None => {
-            eprintln!("longshore: the design is not compiled, for {tally}");
+            note!("the design is not compiled, for {tally}");
             Ok(ExitCode::FAILURE)
         }
     }
@@ -183,6 +184,6 @@ fn platforms(file: PathBuf) -> Result<Platforms, String> {
 }
 
 fn unreadable(problem: &str) -> anyhow::Result<ExitCode> {
-    eprintln!("longshore: {problem}");
+    note!("{problem}");
     Ok(ExitCode::from(UNREADABLE))
 }

@@ -8,7 +8,6 @@ mod schema;
 mod server;
 mod space;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ use self::report::Report;
 use super::block_on;
 use super::database::Database;
 use super::exit::Exit;
+use super::say::{print, print_json, say};
 
 /// Says what is wrong with an installation, and what to do about it.
 ///
@@ -68,8 +68,7 @@ pub(crate) struct Doctor {
 impl Doctor {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         if let Some(code) = self.explain {
-            io::stdout().write_all(explained(code).trim_end().as_bytes())?;
-            println!();
+            say!("{}", explained(code).trim_end())?;
             return Ok(Exit::Done.into());
         }
         let connect = self.database.connect()?;
@@ -79,12 +78,11 @@ impl Doctor {
             self.examine(&mut Patient::new(connect), &mut report).await;
             Ok(())
         })?;
-        let text = if self.json {
-            format!("{:#}\n", report.json(&database, &schema, self.strict))
+        if self.json {
+            print_json(&report.json(&database, &schema, self.strict))?;
         } else {
-            report.text(&database, &schema)
-        };
-        io::stdout().write_all(text.as_bytes())?;
+            print(&report.text(&database, &schema))?;
+        }
         Ok(if report.is_healthy(self.strict) { Exit::Done } else { Exit::Unhealthy }.into())
     }
 

@@ -22,6 +22,7 @@ use uuid::Uuid;
 use super::block_on;
 use super::database::Database;
 use super::exit::Exit;
+use super::say::note;
 
 /// Lists tasks, shows them, inserts them, waits for them, ends them, runs them once more.
 ///
@@ -70,7 +71,7 @@ impl Tasks {
 
 /// Says on stderr that a task is not there.
 fn not_found(task: Uuid) -> Exit {
-    eprintln!("longshore: there is no task {task}");
+    note!("there is no task {task}");
     Exit::NotFound
 }
 

@@ -9,6 +9,7 @@ use super::not_found;
 use crate::cli::confirm::Bar;
 use crate::cli::database::ask;
 use crate::cli::exit::Exit;
+use crate::cli::say::{note, say};
 
 /// Runs ended tasks once more, each as a new task, and prints the new ids
 ///
@@ -55,7 +56,7 @@ async fn retry(session: &mut Session, task: Uuid, failed_only: bool, bar: &mut B
         // refused for what it is: the others may be better
         Err(error) if !error.is_passing() => {
             bar.wipe();
-            eprintln!("longshore: {error}");
+            note!("{error}");
             return Ok(Exit::Failed);
         }
         inserted => inserted?,
@@ -63,11 +64,11 @@ async fn retry(session: &mut Session, task: Uuid, failed_only: bool, bar: &mut B
     step.done().await?;
     bar.wipe();
     match inserted {
-        Some(new) => println!("{new}"),
-        None => eprintln!("longshore: task {task} is not inserted again: one with its unique key waits already"),
+        Some(new) => say!("{new}")?,
+        None => note!("task {task} is not inserted again: one with its unique key waits already"),
     }
     if old.has_subtasks {
-        eprintln!("longshore: task {task} had subtasks: they run again where its executor inserts them");
+        note!("task {task} had subtasks: they run again where its executor inserts them");
     }
     Ok(Exit::Done)
 }

@@ -9,7 +9,7 @@ mod screen;
 mod view;
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ use self::screen::Screen;
 use self::view::{Shown, View};
 use super::database::{Database, ask};
 use super::exit::{BadInput, Exit};
+use super::say::{print, print_json};
 use super::values::duration;
 use super::{block_on, told};
 
@@ -77,8 +78,11 @@ impl Top {
             let mut session = self.database.session().await?;
             if self.json || self.once || !io::stdout().is_terminal() {
                 let view = look.at(&mut session).await?;
-                let text = if self.json { format!("{:#}\n", view.document()) } else { view.text() };
-                io::stdout().write_all(text.as_bytes())?;
+                if self.json {
+                    print_json(&view.document())?
+                } else {
+                    print(&view.text())?
+                }
                 session.close().await;
             } else {
                 self.live(look, session).await?;

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::COUNT_MAX;
 use crate::cli::queues::counted;
-use crate::cli::table::{columns, fitted, printable};
+use crate::cli::say::printable;
+use crate::cli::table::{columns, fitted};
 use crate::cli::values::age;
 
 /// The heads of the tables, and what of them a narrow terminal does without, in this order.
