@@ -9,6 +9,7 @@ use rustix::process::{Signal as Number, getpid, kill_process};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
+use unicode_width::UnicodeWidthStr;
 
 use super::view::Shown;
 use crate::cli::table::cut;
@@ -182,8 +183,12 @@ fn framed(text: &str, rows: usize, columns: usize) -> String {
         if number > 0 {
             framed.push_str("\r\n");
         }
-        framed.push_str(&cut(line, columns));
-        framed.push_str("\x1b[K");
+        let line = cut(line, columns);
+        framed.push_str(&line);
+        // behind the last column it would wipe what stands there
+        if line.width() < columns {
+            framed.push_str("\x1b[K");
+        }
     }
     framed + "\x1b[J"
 }
@@ -194,6 +199,6 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_left_out() {
-        assert_eq!(framed("abc\nd\ne\n", 2, 2), "\x1b[Ha\u{2026}\x1b[K\r\nd\x1b[K\x1b[J");
+        assert_eq!(framed("abc\nd\ne\n", 2, 2), "\x1b[Ha\u{2026}\r\nd\x1b[K\x1b[J");
     }
 }
