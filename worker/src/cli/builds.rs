@@ -17,7 +17,8 @@ use super::{block_on, table};
 
 /// Shows build data: what tasks found out about nodes, the newest first.
 ///
-/// Exits 0 done, 1 failed, 2 wrong usage, 3 when there is none to show of that node or task.
+/// Exits 0 done, 1 failed, 2 wrong usage, 3 when there is none to show of that node or task,
+/// 64 bad configuration.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   longshore builds list --latest

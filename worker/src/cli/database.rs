@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use longshore_queue::{Connect, Session, check_schema};
-use longshore_worker::config::{Cells, Config, ConfigError, Connection};
+use longshore_worker::config::{Cells, Config, ConfigError, Connection, wrong_schema};
 
 use super::exit::BadInput;
 
@@ -94,15 +94,8 @@ fn names(cells: &[(String, Connect)]) -> String {
     cells.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-/// The rule of the configuration's key of this name.
 fn schema(text: &str) -> Result<String, String> {
-    let first = text.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    let rest = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-    if first && rest && text.len() <= 63 {
-        Ok(text.to_owned())
-    } else {
-        Err("must be [a-z_][a-z0-9_]{0,62}".to_owned())
-    }
+    wrong_schema(text).map_or_else(|| Ok(text.to_owned()), |wrong| Err(format!("must be {wrong}")))
 }
 
 /// One step with a session: `ask!(session, db => schedules(db))`.

@@ -12,6 +12,7 @@ use reqwest::Url;
 use super::block_on;
 use super::exit::{BadInput, Exit};
 use super::say::{note, print};
+use super::values::duration;
 
 /// An answer of a worker has a line for each check.
 const BODY_MAX_BYTES: usize = 64 * 1024;
@@ -32,7 +33,7 @@ pub(crate) struct Health {
     #[arg(long)]
     live: bool,
     /// How long to wait for the answer
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     timeout: Duration,
     /// The configuration; else LONGSHORE_CONFIG, else ./longshore.toml
     #[arg(long, value_name = "FILE")]

@@ -14,7 +14,8 @@ use super::{block_on, table};
 
 /// Shows schedules, pauses them, lets them go on, runs one now; they are written by SQL, as rows of `schedules`.
 ///
-/// Exits 0 done, 1 failed (a run that is skipped as well), 2 wrong usage, 3 when there is no schedule of that name.
+/// Exits 0 done, 1 failed (a run that is skipped as well), 2 wrong usage, 3 when there is no schedule of that name,
+/// 64 bad configuration.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   longshore schedules list
@@ -98,7 +99,7 @@ fn done(found: bool, name: &str) -> Exit {
     if found {
         return Exit::Done;
     }
-    note!("there is no schedule {name:?}");
+    note!("there is no schedule {name:?}: schedules list shows them");
     Exit::NotFound
 }
 

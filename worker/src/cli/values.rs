@@ -18,10 +18,17 @@ pub(crate) fn instant(text: &str) -> Result<DateTime<Utc>, String> {
     text.parse().map_err(|_| "is no instant: write it with its offset, such as 2030-01-01T02:00:00Z".to_owned())
 }
 
+/// More than anything lasts, and less than a database's interval holds.
+const DURATION_MAX: Duration = Duration::from_secs(1_000 * 366 * 86_400);
+
 /// A time with its units.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|_| "is no duration: write it with its unit, such as 90s, 5m or 2h".to_owned())
+    let duration = humantime::parse_duration(text)
+        .map_err(|_| "is no duration: write it with its unit, such as 90s, 5m or 2h".to_owned())?;
+    if duration > DURATION_MAX {
+        return Err("must be at most a thousand years".to_owned());
+    }
+    Ok(duration)
 }
 
 /// A time since, or until, to the second, or to the millisecond below one; never negative.
@@ -75,6 +82,7 @@ mod tests {
         assert!(uuid("42").expect_err("refused").contains("0199d4a0-"));
         assert!(instant("2030-01-01").expect_err("refused").contains("T02:00:00Z"));
         assert!(duration("5").expect_err("refused").contains("5m"));
+        assert!(duration("1003years").is_err() && duration("1000years").is_ok());
         assert!(instant("2030-01-01T02:00:00+02:00").is_ok() && duration("1h 30m").is_ok());
     }
 }

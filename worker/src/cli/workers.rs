@@ -97,6 +97,9 @@ async fn drain(session: &mut Session, meant: impl Iterator<Item = &WorkerLine>) 
     for worker in meant {
         if ask!(session, db => drain_worker(db, worker.worker_id)) {
             say!("{}", worker.worker_id)?;
+            if worker.state == "silent" {
+                note!("worker {:?} is silent, and may never hear of that", worker.name);
+            }
         } else {
             note!("worker {:?} drains already, or has left", worker.name);
         }

@@ -20,6 +20,7 @@ use super::block_on;
 use super::database::Database;
 use super::exit::Exit;
 use super::say::{print, print_json, say};
+use super::values::duration;
 
 /// Says what is wrong with an installation, and what to do about it.
 ///
@@ -53,10 +54,10 @@ pub(crate) struct Doctor {
     explain: Option<Code>,
     /// From which age on a transaction that keeps dead rows is told, and a table with dead rows that was not vacuumed
     /// (LS401, LS402, LS404)
-    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
     max_age: Duration,
     /// From when on tasks that are due are told (LS305)
-    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = duration)]
     max_wait: Duration,
     /// Below which part of the disk that is free it is told, in percent (LS411)
     #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u8).range(0..=100))]

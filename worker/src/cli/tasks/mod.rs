@@ -71,7 +71,7 @@ impl Tasks {
 
 /// Says on stderr that a task is not there.
 fn not_found(task: Uuid) -> Exit {
-    note!("there is no task {task}");
+    note!("there is no task {task}: it was never inserted here, or has been pruned");
     Exit::NotFound
 }
 
