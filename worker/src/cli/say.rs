@@ -88,7 +88,7 @@ pub(crate) fn escaped(json: &str) -> String {
 
 /// Whether it is one that a terminal obeys, or that changes where the others stand: it could make text out of a row look
 /// like ours.
-fn speaks(letter: char) -> bool {
+pub(crate) fn speaks(letter: char) -> bool {
     letter.is_control()
         || matches!(letter, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -87,6 +87,7 @@ fn main() -> ExitCode {
             an_asynchronous_standby_loses_its_lag_and_nothing_else_and_sticks_nowhere;
         restore: a_dump_of_a_queue_at_work_is_restored_and_drained;
         pooler: a_pooler_that_refuses_our_settings_is_named, a_pooler_that_drops_our_settings_is_found_out,
+            a_pooler_that_was_named_is_not_asked_to_be_named_where_it_refuses_options,
             behind_a_pooler_that_was_named_thousands_of_tasks_end_with_their_own_rows;
         shutdown: sigterm_finishes_what_runs_and_claims_nothing_more, at_the_deadline_what_runs_is_given_back_unburnt,
             a_drain_that_outlasts_the_lease_loses_no_claim, a_second_sigterm_gives_back_at_once,

@@ -19,10 +19,8 @@ use longshore_worker::design::rules::Platforms;
 use self::check::Form;
 use self::load::Inputs;
 use super::block_on;
+use super::exit::{BadInput, Exit};
 use super::say::note;
-
-/// The exit code of a command line that cannot be followed, and of input that cannot be read or parsed.
-const UNREADABLE: u8 = 2;
 
 /// Checks design documents, or shows what becomes of them.
 ///
@@ -98,20 +96,12 @@ impl Design {
                     (_, true) => Form::Status,
                     _ => Form::People { verbose },
                 };
-                let platforms = match images.map(platforms).transpose() {
-                    Ok(platforms) => platforms,
-                    Err(problem) => return unreadable(&problem),
-                };
-                match block_on(Inputs::load(config, &references))? {
-                    Ok(inputs) => check::check(&inputs, form, platforms.as_ref()),
-                    Err(problem) => unreadable(&problem),
-                }
+                let platforms = images.map(platforms).transpose().map_err(BadInput)?;
+                let inputs = block_on(Inputs::load(config, &references))?.map_err(BadInput)?;
+                check::check(&inputs, form, platforms.as_ref())
             }
             Action::Show { references } => {
-                let inputs = match block_on(Inputs::load(config, &references))? {
-                    Ok(inputs) => inputs,
-                    Err(problem) => return unreadable(&problem),
-                };
+                let inputs = block_on(Inputs::load(config, &references))?.map_err(BadInput)?;
                 with_compiled(&inputs, |compiled| {
                     let mut out = BufWriter::new(io::stdout());
                     serde_json::to_writer_pretty(&mut out, compiled)?;
@@ -121,14 +111,8 @@ impl Design {
             }
             Action::Nodes { references, filter, json } => {
                 // first, since it is sooner mended than a design is read
-                let filter = match filter.as_deref().map(node_filter).transpose() {
-                    Ok(filter) => filter.flatten(),
-                    Err(problem) => return unreadable(&problem),
-                };
-                let inputs = match block_on(Inputs::load(config, &references))? {
-                    Ok(inputs) => inputs,
-                    Err(problem) => return unreadable(&problem),
-                };
+                let filter = filter.as_deref().map(node_filter).transpose().map_err(BadInput)?.flatten();
+                let inputs = block_on(Inputs::load(config, &references))?.map_err(BadInput)?;
                 with_compiled(&inputs, |compiled| nodes(compiled, filter.as_ref(), json))
             }
         }
@@ -141,11 +125,11 @@ fn with_compiled(inputs: &Inputs, act: impl FnOnce(&Compiled) -> anyhow::Result<
     check::print(&mut io::stderr().lock(), inputs, reading.findings(), false)?;
     let tally = Tally::of(reading.findings());
     match reading.compiled.as_ref().filter(|_| tally.errors == 0) {
-        Some(compiled) => act(compiled).map(|()| ExitCode::SUCCESS),
-        None if reading.status == Status::Unreadable => Ok(ExitCode::from(UNREADABLE)),
+        Some(compiled) => act(compiled).map(|()| Exit::Done.into()),
+        None if reading.status == Status::Unreadable => Ok(Exit::Usage.into()),
         None => {
             note!("the design is not compiled, for {tally}");
-            Ok(ExitCode::FAILURE)
+            Ok(Exit::Failed.into())
         }
     }
 }
@@ -181,9 +165,4 @@ fn platforms(file: PathBuf) -> Result<Platforms, String> {
     let of = |error: &dyn std::fmt::Display| format!("the images {}: {error}", file.display());
     let text = fs::read_to_string(&file).map_err(|error| of(&error))?;
     Platforms::from_json(&text).map_err(|error| of(&error))
-}
-
-fn unreadable(problem: &str) -> anyhow::Result<ExitCode> {
-    note!("{problem}");
-    Ok(ExitCode::from(UNREADABLE))
 }
