@@ -18,6 +18,7 @@ mod schedules;
 mod tasks;
 mod tasks_list;
 mod tasks_run;
+mod top;
 mod worker;
 
 use std::fs;
