@@ -61,9 +61,9 @@ const SESSION: [(&str, &str); 14] = [
 
 impl Connect {
     /// To the database of this URL, with the tables in `schema`. `pooled` says that a pooler in transaction mode stands
-    /// before it. Of several hosts the first is used that is what `target_session_attrs` asks for. What the URL leaves out
-    /// the driver takes from PGHOST and the like; settings of PGOPTIONS, and then of the URL's `options`, hold for each
-    /// session but where they contradict its own.
+    /// before it. Of several hosts the first is used that is what `target_session_attrs` asks for. What the URL leaves
+    /// out the driver takes from PGHOST and the like; settings of PGOPTIONS, and then of the URL's `options`, hold for
+    /// each session but where they contradict its own.
     ///
     /// # Errors
     /// [`Error::Address`]; what may be secret is not shown.
@@ -158,9 +158,9 @@ impl Connect {
         session.host == *self.host.borrow()
     }
 
-    /// Why no connection was made, with the database that was meant. PgBouncer refuses start-up options that it does not
-    /// know; and a statement of a new session has a name that the server knows already, or does not know any more, only
-    /// where others use the connection as well. Where a pooler was named, the options are the URL's, or PGOPTIONS.
+    /// Why no connection was made, with the database that was meant. PgBouncer refuses start-up options that it does
+    /// not know; and a statement of a new session has a name that the server knows already, or does not know any more,
+    /// only where others use the connection as well. Where a pooler was named, the options are the URL's, or PGOPTIONS.
     fn refused(&self, host: usize, error: sqlx::Error) -> Error {
         let is_shared = error.as_database_error().is_some_and(|refused| {
             refused.message().contains("startup parameter")
@@ -179,7 +179,8 @@ impl Connect {
         format!("database {:?} at {}", self.database(), places.join(", "))
     }
 
-    /// How another program reaches the host in use: its name or the folder of its socket, the port, the user, the database.
+    /// How another program reaches the host in use: its name or the folder of its socket, the port, the user, the
+    /// database.
     pub fn login(&self) -> (String, u16, &str, &str) {
         let options = &self.address.hosts[*self.host.borrow()];
         let host = options.get_socket().map_or_else(|| options.get_host().to_owned(), |it| it.display().to_string());

@@ -1,5 +1,5 @@
-//! One row a worker, and one a queue that it serves: they say that the process is alive, what it has in hand, whether it
-//! sleeps, and whether it shall drain.
+//! One row a worker, and one a queue that it serves: they say that the process is alive, what it has in hand, whether
+//! it sleeps, and whether it shall drain.
 
 use std::time::Duration;
 

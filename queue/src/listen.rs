@@ -62,8 +62,8 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens for tasks that are inserted or terminated, and for workers that shall drain. Not possible behind a pooler in
-    /// transaction mode.
+    /// Listens for tasks that are inserted or terminated, and for workers that shall drain. Not possible behind a
+    /// pooler in transaction mode.
     ///
     /// # Errors
     /// Those of the database.

@@ -55,7 +55,8 @@ async fn beat(fleet: &Fleet, shutdown: &Shutdown) {
                 Ok(Some(shall_drain)) => {
                     counted = now;
                     fleet.vital.beat();
-                    // `a_drain_that_its_worker_slept_through_is_heard_after_its_burial`: the listener may be the later one
+                    // `a_drain_that_its_worker_slept_through_is_heard_after_its_burial`: the listener may be the later
+                    // one
                     let missed = heard && lost.is_some_and(|at| at.elapsed() < fleet.lease);
                     heard = false;
                     if (shall_drain || missed) && !drains {

@@ -12,8 +12,8 @@ use super::{block_on, exit_of, told};
 
 /// Applies what the database's schema lacks; any number of programs may do so at once.
 ///
-/// The database is DATABASE_URL, else the configuration's database_url; with DATABASE_URL no configuration is needed. Of
-/// several cells all are migrated, one after the other, or the one that --cell names.
+/// The database is DATABASE_URL, else the configuration's database_url; with DATABASE_URL no configuration is needed.
+/// Of several cells all are migrated, one after the other, or the one that --cell names.
 ///
 /// Exits 0 done, 1 when it failed, if only in one cell, 2 wrong usage, 64 bad configuration.
 #[derive(Debug, Args)]

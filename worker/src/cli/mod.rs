@@ -96,8 +96,8 @@ impl Command {
     }
 }
 
-/// The error and its causes on one line, with the remedy where one is known; a cause that the text before it ends with is
-/// not told twice.
+/// The error and its causes on one line, with the remedy where one is known; a cause that the text before it ends with
+/// is not told twice.
 pub(crate) fn told(error: &anyhow::Error) -> String {
     let remedy = error.downcast_ref().and_then(longshore_queue::Error::remedy);
     let told = error.chain().map(ToString::to_string).fold(String::new(), |mut told, cause| {

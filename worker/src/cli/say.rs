@@ -1,5 +1,5 @@
-//! What commands print: on stdout what was asked for, on stderr what is to be known besides. Texts out of rows come from
-//! anybody who may insert a task: what a terminal would obey is not among them.
+//! What commands print: on stdout what was asked for, on stderr what is to be known besides. Texts out of rows come
+//! from anybody who may insert a task: what a terminal would obey is not among them.
 
 use std::fmt::Arguments;
 use std::io::{self, Write};
@@ -86,8 +86,8 @@ pub(crate) fn escaped(json: &str) -> String {
     escaped
 }
 
-/// Whether it is one that a terminal obeys, or that changes where the others stand: it could make text out of a row look
-/// like ours.
+/// Whether it is one that a terminal obeys, or that changes where the others stand: it could make text out of a row
+/// look like ours.
 pub(crate) fn speaks(letter: char) -> bool {
     letter.is_control()
         || matches!(letter, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -97,7 +97,8 @@ pub(crate) fn speaks(letter: char) -> bool {
 mod tests {
     use super::*;
 
-    /// A title of a window, a second line, a return, one character that is an escape of its own, and a change of direction.
+    /// A title of a window, a second line, a return, one character that is an escape of its own, and a change of
+    /// direction.
     const HOSTILE: &str = "a\u{1b}]0;x\u{7}\nb\rc\u{9b}2J\td\u{202e}e";
 
     #[test]

@@ -16,8 +16,8 @@ use super::{block_on, table};
 
 /// Shows the workers, and tells them to drain.
 ///
-/// A worker that drains claims no more, finishes what it has within its shutdown_deadline, and ends with the exit code that
-/// it has after SIGTERM: whoever starts it anew, starts it anew.
+/// A worker that drains claims no more, finishes what it has within its shutdown_deadline, and ends with the exit code
+/// that it has after SIGTERM: whoever starts it anew, starts it anew.
 ///
 /// Exits 0 done, 1 failed, 2 wrong usage, 3 when there is no such worker, 64 bad configuration.
 #[derive(Debug, Args)]

@@ -28,7 +28,8 @@ use super::say::note;
 /// path on this host. Several make up one design. The section [design] of the configuration says which addresses may
 /// be asked, and as whom.
 ///
-/// Exits 0 when nothing is an error, 1 when something is, 2 when the input cannot be read or parsed, 64 bad configuration.
+/// Exits 0 when nothing is an error, 1 when something is, 2 when the input cannot be read or parsed, 64 bad
+/// configuration.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Design {

@@ -14,8 +14,8 @@ use super::report::{Checked, Finding, NotChecked, Report};
 use super::{ago, some};
 use crate::cli::say::count;
 
-/// How long after its lease a dead worker is to be found: the leader looks every 3.5 seconds, and after an outage it first
-/// gives everybody one lease to report.
+/// How long after its lease a dead worker is to be found: the leader looks every 3.5 seconds, and after an outage it
+/// first gives everybody one lease to report.
 const RESCUE_GRACE: Duration = Duration::from_secs(60);
 
 /// A claim without a worker is taken back a minute after it was made.

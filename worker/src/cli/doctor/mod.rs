@@ -25,11 +25,11 @@ use super::values::duration;
 /// Says what is wrong with an installation, and what to do about it.
 ///
 /// Looks at the server, the schema, the workers and the tables, and changes nothing. Each finding has a code that never
-/// changes its meaning. What this session may not see is said to be not checked: GRANT pg_monitor to its user, or run it as
-/// the tables' owner.
+/// changes its meaning. What this session may not see is said to be not checked: GRANT pg_monitor to its user, or run
+/// it as the tables' owner.
 ///
-/// Exits 0 when no error was found, 4 when one was (or with --strict a warning; or the database cannot be reached), 2 wrong
-/// usage, 64 wrong configuration.
+/// Exits 0 when no error was found, 4 when one was (or with --strict a warning; or the database cannot be reached), 2
+/// wrong usage, 64 wrong configuration.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   longshore doctor
@@ -87,7 +87,8 @@ impl Doctor {
         Ok(if report.is_healthy(self.strict) { Exit::Done } else { Exit::Unhealthy }.into())
     }
 
-    /// Makes all checks that are asked for, one after the other: what one cannot see is no reason to leave out the next.
+    /// Makes all checks that are asked for, one after the other: what one cannot see is no reason to leave out the
+    /// next.
     async fn examine(&self, patient: &mut Patient, report: &mut Report) {
         report.note(&[Code::LS103], Ok(server::tls(patient)));
         if let Err(why) = server::reached(patient, report).await {

@@ -21,8 +21,8 @@ const INPUT_MAX_BYTES: u64 = 1024 * 1024;
 
 /// Inserts a task and prints its id
 ///
-/// A task whose unique key is taken is not inserted: nothing is printed but a word on stderr, and that is no failure. JSON
-/// is given as it is, as @FILE, or as - for what comes on stdin.
+/// A task whose unique key is taken is not inserted: nothing is printed but a word on stderr, and that is no failure.
+/// JSON is given as it is, as @FILE, or as - for what comes on stdin.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   longshore tasks insert send_email --payload '{\"to\": \"a@example.com\"}'

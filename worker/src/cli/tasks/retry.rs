@@ -14,9 +14,9 @@ use crate::cli::say::{note, say};
 /// Runs ended tasks once more, each as a new task, and prints the new ids
 ///
 /// What has ended never changes: the new task is the same but for its id, and names the old one in
-/// request_context.retry_of. Its executor inserts the subtasks that it needs again; those that a producer inserted are not
-/// inserted with it. Filters find tasks that ended in failure or partial_success only; a task named runs again however it
-/// ended.
+/// request_context.retry_of. Its executor inserts the subtasks that it needs again; those that a producer inserted are
+/// not inserted with it. Filters find tasks that ended in failure or partial_success only; a task named runs again
+/// however it ended.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   longshore tasks retry 0199d4a0-1c5e-7c3e-9b7f-6f2a54d1c0aa

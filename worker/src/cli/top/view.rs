@@ -198,8 +198,8 @@ fn shares(room: usize, queues: usize, workers: usize) -> (usize, usize) {
     (of_queues, workers.min(room.saturating_sub(of_queues)))
 }
 
-/// Those that fit into so many lines, in their order; where not all do, those that come first `by` something, and a line
-/// that says how many there are besides.
+/// Those that fit into so many lines, in their order; where not all do, those that come first `by` something, and a
+/// line that says how many there are besides.
 fn first<T, K: Ord>(all: &[T], lines: usize, by: impl Fn(&T) -> K) -> (Vec<&T>, String) {
     if all.len() <= lines {
         return (all.iter().collect(), String::new());
