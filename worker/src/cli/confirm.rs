@@ -9,11 +9,12 @@ use super::exit::BadInput;
 ///
 /// # Errors
 /// [`BadInput`] when nobody is there to be asked.
-pub(crate) fn confirmed(verb: &str) -> anyhow::Result<bool> {
+pub(crate) fn confirmed(verb: &str, count: usize) -> anyhow::Result<bool> {
+    let them = if count == 1 { "it" } else { "them" };
     if !io::stdin().is_terminal() {
-        return Err(BadInput(format!("there is no terminal to ask at: say --yes to {verb} them")).into());
+        return Err(BadInput(format!("there is no terminal to ask at: say --yes to {verb} {them}")).into());
     }
-    draw(&format!("{verb} them? [y/N] "));
+    draw(&format!("{verb} {them}? [y/N] "));
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))

@@ -84,10 +84,15 @@ impl Database {
     /// # Errors
     /// It cannot be reached, or lacks a migration.
     pub(super) async fn session(&self) -> anyhow::Result<Session> {
-        let mut session = self.connect()?.session("longshore cli").await?;
-        check_schema(&mut session).await?;
-        Ok(session)
+        open(&self.connect()?).await
     }
+}
+
+/// The same, for a command that needs to know how to reach it as well.
+pub(super) async fn open(connect: &Connect) -> anyhow::Result<Session> {
+    let mut session = connect.session("longshore cli").await?;
+    check_schema(&mut session).await?;
+    Ok(session)
 }
 
 fn names(cells: &[(String, Connect)]) -> String {

@@ -73,6 +73,8 @@ impl Command {
         let _log: Option<Log> = match self {
             // their configuration says how
             Self::Worker(_) | Self::Dev(_) => None,
+            // it would write where that draws
+            Self::Top(_) => None,
             _ => Some(log::start(LogFormat::Text)?),
         };
         match self {

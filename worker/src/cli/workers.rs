@@ -81,7 +81,7 @@ impl Workers {
                 }
                 Action::Drain { yes, .. } => {
                     note!("{} to drain", count(known.len(), "worker"));
-                    if !known.is_empty() && (yes || confirmed("drain")?) {
+                    if !known.is_empty() && (yes || confirmed("drain", known.len())?) {
                         drain(&mut session, known.iter()).await?;
                     }
                     Exit::Done

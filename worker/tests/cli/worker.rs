@@ -98,8 +98,11 @@ async fn a_parameter_of_the_url_that_means_nothing_is_said_once_and_its_value_ne
     let folder = Folder::new("parameter");
     let (_, url) = with_database(&folder, "SELECT 1").await;
     let url = format!("{url}{}passwrod=hunter2", if url.contains('?') { '&' } else { '?' });
-    let listed = folder.longshore(&["tasks", "list"]).env("DATABASE_URL", url).output().expect("output");
-    assert_eq!(listed.status.code(), Some(0), "{}", stderr(&listed));
-    assert_eq!(stderr(&listed).matches("passwrod").count(), 1, "{}", stderr(&listed));
-    assert!(!stderr(&listed).contains("hunter2"), "{}", stderr(&listed));
+    for (command, times) in [(&["tasks", "list"][..], 1), (&["doctor", "--only", "LS101"], 1), (&["top", "--once"], 0)]
+    {
+        let output = folder.longshore(command).env("DATABASE_URL", &url).output().expect("output");
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert_eq!(stderr(&output).matches("passwrod").count(), times, "{}", stderr(&output));
+        assert!(!stderr(&output).contains("hunter2"), "{}", stderr(&output));
+    }
 }

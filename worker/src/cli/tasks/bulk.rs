@@ -54,6 +54,6 @@ impl Bulk {
         if found.is_empty() || self.yes {
             return Ok(found);
         }
-        Ok(if confirmed(verb)? { found } else { Vec::new() })
+        Ok(if confirmed(verb, found.len())? { found } else { Vec::new() })
     }
 }

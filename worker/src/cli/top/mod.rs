@@ -14,11 +14,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use longshore_queue::{Depth, Session, depths, inserted, pauses, queue_names, workers};
+use longshore_queue::{Connect, Depth, Session, depths, inserted, pauses, queue_names, workers};
 
 use self::screen::Screen;
 use self::view::{Shown, View};
-use super::database::{Database, ask};
+use super::database::{Database, ask, open};
 use super::exit::{BadInput, Exit};
 use super::say::{print, print_json};
 use super::values::duration;
@@ -74,8 +74,9 @@ impl Top {
             );
         }
         block_on(async {
-            let mut look = Look::new(self.database.connect()?.address());
-            let mut session = self.database.session().await?;
+            let connect = self.database.connect()?;
+            let mut look = Look::new(connect.address());
+            let mut session = open(&connect).await?;
             if self.json || self.once || !io::stdout().is_terminal() {
                 let view = look.at(&mut session).await?;
                 if self.json {
@@ -85,14 +86,14 @@ impl Top {
                 }
                 session.close().await;
             } else {
-                self.live(look, session).await?;
+                self.live(look, &connect, session).await?;
             }
             Ok(Exit::Done.into())
         })
     }
 
     /// Looks again and again; a database that is away for a while is said to be.
-    async fn live(&self, mut look: Look, session: Session) -> anyhow::Result<()> {
+    async fn live(&self, mut look: Look, connect: &Connect, session: Session) -> anyhow::Result<()> {
         let mut session = Some(session);
         let mut screen = Screen::open()?;
         loop {
@@ -100,7 +101,7 @@ impl Top {
             let seen = async {
                 let mut open = match session.take() {
                     Some(open) => open,
-                    None => self.database.session().await?,
+                    None => open(connect).await?,
                 };
                 let view = look.at(&mut open).await?;
                 session = Some(open);
