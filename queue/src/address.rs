@@ -96,6 +96,8 @@ pub(crate) struct Address {
     pub(crate) target: Target,
     /// How long one host may take.
     pub(crate) patience: Duration,
+    /// Names of parameters that mean nothing here.
+    pub(crate) ignored: Vec<String>,
 }
 
 impl Address {
@@ -130,6 +132,7 @@ impl Address {
         Ok(Self {
             target: given.target.unwrap_or(if hosts.len() > 1 { Target::ReadWrite } else { Target::Any }),
             patience: given.patience.map_or(share, |patience| patience.min(share)),
+            ignored: given.ignored,
             hosts,
         })
     }
@@ -178,7 +181,29 @@ struct Parameters {
     target: Option<Target>,
     patience: Option<Duration>,
     others: Vec<(String, String)>,
+    /// Kept from the driver, which would log their values: a password whose parameter is misspelt.
+    ignored: Vec<String>,
 }
+
+/// What the driver understands, besides those of [`Parameters`] and `options[NAME]`.
+const DRIVERS: [&str; 16] = [
+    "application_name",
+    "dbname",
+    "hostaddr",
+    "options",
+    "password",
+    "ssl-ca",
+    "ssl-cert",
+    "ssl-key",
+    "ssl-mode",
+    "ssl-root-cert",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "statement-cache-capacity",
+    "user",
+];
 
 /// A host's part of the authority, and the parameters `host` and `port` that stand above it.
 type Place<'a> = (&'a str, Option<(&'a str, &'a str)>, Option<(&'a str, &'a str)>);
@@ -193,7 +218,10 @@ impl Parameters {
                 "port" => given.ports = list(),
                 "target_session_attrs" => given.target = Some(Target::parse(&value)?),
                 "connect_timeout" => given.patience = seconds(&value)?,
-                _ => given.others.push((key.into_owned(), value.into_owned())),
+                known if DRIVERS.contains(&known) || known.starts_with("options[") => {
+                    given.others.push((key.into_owned(), value.into_owned()));
+                }
+                _ => given.ignored.push(key.into_owned()),
             }
         }
         Ok(given)
@@ -304,6 +332,17 @@ mod tests {
             assert_eq!(host.get_application_name(), Some("a&b"));
             assert!(format!("{host:?}").contains("p/w"), "no password");
             assert!(format!("{host:?}").contains("Require"), "no TLS");
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_means_nothing_here_is_kept_from_the_driver_and_named_without_its_value() {
+        let url = "postgres://one,two/db?channel_binding=require&passwrod=hunter2&sslmode=require&options[jit]=on";
+        let address = Address::parse(url).expect(url);
+        assert_eq!(address.ignored, ["channel_binding", "passwrod"]);
+        for host in &address.hosts {
+            let debug = format!("{host:?}");
+            assert!(debug.contains("Require") && debug.contains("jit=on") && !debug.contains("hunter2"), "{debug}");
         }
     }
 

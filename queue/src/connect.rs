@@ -61,12 +61,17 @@ const SESSION: [(&str, &str); 14] = [
 
 impl Connect {
     /// To the database of this URL, with the tables in `schema`. `pooled` says that a pooler in transaction mode stands
-    /// before it. Of several hosts the first is used that is what `target_session_attrs` asks for.
+    /// before it. Of several hosts the first is used that is what `target_session_attrs` asks for. What the URL leaves
+    /// out the driver takes from PGHOST and the like; settings of PGOPTIONS, and then of the URL's `options`, hold for
+    /// each session but where they contradict its own.
     ///
     /// # Errors
     /// [`Error::Address`]; what may be secret is not shown.
     pub fn new(url: &str, schema: &str, pooled: bool) -> Result<Self> {
         let address = Arc::new(Address::parse(url)?);
+        for parameter in &address.ignored {
+            tracing::warn!(parameter, "the database's URL has a parameter that means nothing here");
+        }
         let host = Arc::new(watch::Sender::new(0));
         Ok(Self { address, host, schema: schema.to_owned(), pooled, lock_timeout: LOCK_TIMEOUT })
     }
@@ -156,21 +161,33 @@ impl Connect {
         session.host == *self.host.borrow()
     }
 
-    /// Why no connection was made, with the database that was meant. PgBouncer refuses start-up options that it does not
-    /// know; and a statement of a new session has a name that the server knows already, or does not know any more, only
-    /// where others use the connection as well.
+    /// Why no connection was made, with the database that was meant. PgBouncer refuses start-up options that it does
+    /// not know; and a statement of a new session has a name that the server knows already, or does not know any more,
+    /// only where others use the connection as well. Where a pooler was named, the options are the URL's, or PGOPTIONS.
     fn refused(&self, host: usize, error: sqlx::Error) -> Error {
         let is_shared = error.as_database_error().is_some_and(|refused| {
             refused.message().contains("startup parameter")
                 || refused.code().is_some_and(|code| ["42P05", "26000"].contains(&&*code))
         });
-        if is_shared { Error::Pooler } else { Error::Connection { address: self.address_of(host), error } }
+        if is_shared && !self.pooled {
+            Error::Pooler
+        } else {
+            Error::Connection { address: self.address_of(host), error }
+        }
     }
 
     /// The database and its hosts, for people: neither user nor password.
     pub fn address(&self) -> String {
         let places: Vec<String> = self.address.hosts.iter().map(place).collect();
         format!("database {:?} at {}", self.database(), places.join(", "))
+    }
+
+    /// How another program reaches the host in use: its name or the folder of its socket, the port, the user, the
+    /// database.
+    pub fn login(&self) -> (String, u16, &str, &str) {
+        let options = &self.address.hosts[*self.host.borrow()];
+        let host = options.get_socket().map_or_else(|| options.get_host().to_owned(), |it| it.display().to_string());
+        (host, options.get_port(), options.get_username(), self.database())
     }
 
     fn address_of(&self, host: usize) -> String {

@@ -1,5 +1,5 @@
-//! One row a worker, and one a queue that it serves: they say that the process is alive, what it has in hand, whether it
-//! sleeps, and whether it shall drain.
+//! One row a worker, and one a queue that it serves: they say that the process is alive, what it has in hand, whether
+//! it sleeps, and whether it shall drain.
 
 use std::time::Duration;
 
@@ -33,7 +33,8 @@ pub struct Load {
     pub finished_per_second: f32,
 }
 
-/// Enters a worker before its first claim; entering it twice changes nothing.
+/// Enters a worker before its first claim, or once more after it was declared dead: it `drains` if it was told to
+/// before. Entering it twice changes nothing.
 ///
 /// # Errors
 /// Those of the database.
@@ -42,6 +43,7 @@ pub async fn register(
     worker_id: Uuid,
     name: &str,
     lease: Duration,
+    drains: bool,
     queues: &[Served<'_>],
 ) -> Result<()> {
     sqlx::query(include_str!("sql/register.sql"))
@@ -52,6 +54,7 @@ pub async fn register(
         .bind(queues.iter().map(|served| served.queue).collect::<Vec<_>>())
         .bind(queues.iter().map(|served| Json(served.actions)).collect::<Vec<_>>())
         .bind(queues.iter().map(|served| number(served.slots)).collect::<Vec<_>>())
+        .bind(drains)
         .execute(db)
         .await?;
     Ok(())

@@ -71,8 +71,8 @@ pub async fn workers(db: impl PgExecutor<'_>) -> Result<Vec<WorkerLine>> {
     Ok(sqlx::query_as(include_str!("sql/workers.sql")).bind(READ_MAX).fetch_all(db).await?)
 }
 
-/// Tells a worker to drain, as SIGTERM does: it claims no more, finishes what it has within its deadline, and ends. It hears
-/// of it at once, or by its next heartbeat. False when there is none of that id, or it drains already.
+/// Tells a worker to drain, as SIGTERM does: it claims no more, finishes what it has within its deadline, and ends. It
+/// hears of it at once, or by its next heartbeat. False when there is none of that id, or it drains already.
 ///
 /// # Errors
 /// Those of the database.
@@ -94,8 +94,8 @@ const INSERTED_MAX: i32 = 10_000;
 /// Seconds looked back for them, where they are fewer.
 const INSERTED_SECONDS: f64 = 5.0;
 
-/// Says how many tasks a second were inserted of late, by queue; none are for those that are missing. Looks at the newest ten
-/// thousand tasks of the last five seconds.
+/// Says how many tasks a second were inserted of late, by queue; none are for those that are missing. Looks at the
+/// newest ten thousand tasks of the last five seconds.
 ///
 /// # Errors
 /// Those of the database.

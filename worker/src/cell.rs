@@ -102,7 +102,7 @@ async fn wait_for_database(fleet: &Fleet) -> Result<(), Error> {
             let mut session = fleet.connect.session("longshore start").await?;
             check_schema(&mut session).await?;
             let mut step = session.step().await?;
-            register(step.db(), fleet.worker_id, &fleet.name, fleet.lease, &fleet.served()).await?;
+            register(step.db(), fleet.worker_id, &fleet.name, fleet.lease, false, &fleet.served()).await?;
             step.done().await?;
             session.close().await;
             Ok(())

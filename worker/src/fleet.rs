@@ -60,6 +60,8 @@ pub(crate) struct Fleet {
     pub(crate) look: Notify,
     /// Told when this worker was asked to drain.
     pub(crate) drain: Notify,
+    /// Whether a notification has said so since the last heartbeat.
+    pub(crate) drain_heard: AtomicBool,
     /// Told when schedules may have been edited.
     pub(crate) edited: Notify,
     /// Whether INSERTs notify this worker.
@@ -188,6 +190,7 @@ impl Fleet {
             said,
             look: Notify::new(),
             drain: Notify::new(),
+            drain_heard: AtomicBool::new(false),
             edited: Notify::new(),
             notified: AtomicBool::new(false),
             blocked: AtomicBool::new(false),

@@ -58,7 +58,10 @@ fn hear(fleet: &Fleet, wake: Wake) {
         }
         Wake::Changed => wake_all(fleet),
         Wake::Terminate => fleet.look.notify_one(),
-        Wake::Drain { worker_id } if worker_id == fleet.worker_id => fleet.drain.notify_one(),
+        Wake::Drain { worker_id } if worker_id == fleet.worker_id => {
+            fleet.drain_heard.store(true, Ordering::Relaxed);
+            fleet.drain.notify_one();
+        }
         Wake::Drain { .. } => {}
         // another channel's
         Wake::Recorded => {}

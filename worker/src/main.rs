@@ -10,7 +10,11 @@ fn main() -> ExitCode {
     let command = cli::Arguments::parse().command;
     // a configuration that cannot be used is found here, before a port is bound or a connection opened
     command.run().unwrap_or_else(|error| {
-        eprintln!("longshore: {}", cli::told(&error));
-        cli::exit_of(&error).into()
+        let exit = cli::exit_of(&error);
+        // whoever reads no further does not want to hear of that
+        if exit != cli::Exit::NotRead {
+            cli::noted(format_args!("{}", cli::told(&error)));
+        }
+        exit.into()
     })
 }

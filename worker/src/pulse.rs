@@ -1,7 +1,11 @@
 //! The heartbeat: a thread of its own with a connection of its own, so that nothing an executor does can stop it. It
 //! stops by itself when the worker's loops no longer turn. It reports what is in hand, and hears whether to drain.
+//!
+//! Whether to drain is in the worker's row, and gone with it when the worker is declared dead. So who was told to drain
+//! says so when it enters again; and who was not, since it was still, believes a notification that it hears meanwhile.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use longshore_queue::{Load, heartbeat, leave, register};
@@ -31,6 +35,7 @@ async fn beat(fleet: &Fleet, shutdown: &Shutdown) {
     let age = gauge!("longshore_heartbeat_age_seconds", "cell" => fleet.cell.clone());
     let failures = counter!("longshore_heartbeat_failures_total", "cell" => fleet.cell.clone());
     let mut stuck = false;
+    let (mut told, mut heard, mut lost) = (false, false, None::<Instant>);
     let mut counted = (Instant::now(), counts(fleet));
     while fleet.phase() < Phase::Ended {
         age.set(fleet.vital.beat_age().as_secs_f64());
@@ -42,22 +47,31 @@ async fn beat(fleet: &Fleet, shutdown: &Shutdown) {
             stuck = true;
         } else {
             stuck = false;
-            let drains = fleet.phase() >= Phase::Draining;
+            let drains = told || fleet.phase() >= Phase::Draining;
+            heard |= fleet.drain_heard.swap(false, Ordering::Relaxed);
             let now = (Instant::now(), counts(fleet));
             let loads = loads(fleet, &counted, &now);
             match step!(link, db => heartbeat(db, fleet.worker_id, drains, &loads)) {
                 Ok(Some(shall_drain)) => {
                     counted = now;
                     fleet.vital.beat();
-                    if shall_drain && !drains {
+                    // `a_drain_that_its_worker_slept_through_is_heard_after_its_burial`: the listener may be the later
+                    // one
+                    let missed = heard && lost.is_some_and(|at| at.elapsed() < fleet.lease);
+                    heard = false;
+                    if (shall_drain || missed) && !drains {
                         tracing::info!("this worker was asked to drain");
+                        told = true;
                         shutdown.request_drain();
+                        continue;
                     }
                 }
                 Ok(None) => {
                     tracing::warn!("this worker was declared dead, and registers again");
+                    lost = Some(Instant::now());
                     fleet.look.notify_one();
-                    step!(link, db => register(db, fleet.worker_id, &fleet.name, fleet.lease, &fleet.served())).ok();
+                    let served = fleet.served();
+                    step!(link, db => register(db, fleet.worker_id, &fleet.name, fleet.lease, drains, &served)).ok();
                     continue;
                 }
                 Err(_) => {

@@ -320,7 +320,7 @@ async fn a_batch_takes_two_statements_whatever_its_size_and_one_with_messages_fo
         }};
     }
     let worker_id = Uuid::new_v4();
-    send!(db => register(db, worker_id, "counted", LEASE, &[]));
+    send!(db => register(db, worker_id, "counted", LEASE, false, &[]));
     assert_eq!(send!(db => heartbeat(db, worker_id, false, &[])), Some(false));
     for (count, words) in [(1, &[][..]), (BATCH, &[]), (BATCH, &["a", "b", "c"])] {
         let tasks = vec![named("t"); count];

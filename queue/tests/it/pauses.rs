@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use longshore_queue::{
-    NewTask, Pause, PauseEnd, Paused, drain_worker, heartbeat, insert_many, pause, pauses, resume, workers,
+    NewTask, Pause, PauseEnd, Paused, drain_worker, heartbeat, insert_many, pause, pauses, register, resume, workers,
 };
 use uuid::Uuid;
 
@@ -220,6 +220,10 @@ async fn an_operator_role_pauses_drains_and_reads_and_changes_nothing_else() {
     assert_eq!(drains, Some(true));
     let workers = workers(&mut conn).await.unwrap();
     assert_eq!((workers[0].state.as_str(), workers[0].queues[0].actions[0].as_str()), ("draining", "work"));
+    let again = Uuid::new_v4();
+    let lease = Duration::from_secs(30);
+    register(actor.session.step().await.unwrap().db(), again, "again", lease, true, &[]).await.unwrap();
+    assert_eq!(heartbeat(actor.session.step().await.unwrap().db(), again, false, &[]).await.unwrap(), Some(true));
     assert_eq!(operator.history().await, "a running attempt 1");
     assert_eq!(
         refusals(

@@ -80,7 +80,7 @@ impl Actor {
         let worker_id = Uuid::new_v4();
         let actions = vec!["work".to_owned()];
         let served = [Served { queue: "default", actions: &actions, slots: 64 }];
-        register(session.step().await.unwrap().db(), worker_id, "actor", LEASE, &served).await.unwrap();
+        register(session.step().await.unwrap().db(), worker_id, "actor", LEASE, false, &served).await.unwrap();
         Self { worker_id, session, actions, locked: Locked::Wait }
     }
 

@@ -1,6 +1,6 @@
 //! `longshore builds`.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use chrono::SecondsFormat;
@@ -11,12 +11,14 @@ use uuid::Uuid;
 
 use super::database::{Database, ask};
 use super::exit::Exit;
+use super::say::{note, print, print_as_it_is, print_json};
 use super::values::uuid;
 use super::{block_on, table};
 
 /// Shows build data: what tasks found out about nodes, the newest first.
 ///
-/// Exits 0 done, 1 failed, 2 wrong usage, 3 when there is none to show of that node or task.
+/// Exits 0 done, 1 failed, 2 wrong usage, 3 when there is none to show of that node or task,
+/// 64 bad configuration.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   longshore builds list --latest
@@ -72,14 +74,18 @@ impl Builds {
             session.close().await;
             Ok(found)
         })?;
-        let text = match full {
-            _ if which.json => format!("{:#}\n", json!(found)),
-            true => shown(&found),
-            false => listed(&found),
-        };
-        io::stdout().write_all(text.as_bytes())?;
+        match full {
+            _ if which.json => print_json(&json!(found))?,
+            // to the byte for programs
+            true if !io::stdout().is_terminal() => print_as_it_is(&shown(&found))?,
+            true => print(&shown(&found))?,
+            false => print(&listed(&found))?,
+        }
         if full && found.is_empty() && (which.node.is_some() || which.task.is_some()) {
-            eprintln!("longshore: there is no build data of that");
+            let node = which.node.as_ref().map(|node| format!("node {node:?}"));
+            let task = which.task.map(|task| format!("task {task}"));
+            let what: Vec<String> = node.into_iter().chain(task).collect();
+            note!("there is no build data of {}: builds list shows what there is", what.join(" and "));
             return Ok(Exit::NotFound.into());
         }
         Ok(Exit::Done.into())

@@ -1,6 +1,5 @@
 //! `longshore completions`.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory};
@@ -8,6 +7,7 @@ use clap_complete::{Shell, generate};
 
 use super::Arguments;
 use super::exit::Exit;
+use super::say::print_as_it_is;
 
 /// Prints what completes the command line in a shell.
 #[derive(Debug, Args)]
@@ -24,7 +24,7 @@ impl Completions {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let mut script = Vec::new();
         generate(self.shell, &mut Arguments::command(), "longshore", &mut script);
-        io::stdout().write_all(&script)?;
+        print_as_it_is(&String::from_utf8(script)?)?;
         Ok(Exit::Done.into())
     }
 }

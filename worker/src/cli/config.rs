@@ -1,6 +1,5 @@
 //! `longshore config`.
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,6 +7,7 @@ use clap::{Args, Subcommand};
 use longshore_worker::config::Config as Configuration;
 
 use super::exit::Exit;
+use super::say::{note, print as print_text, say};
 
 /// Looks at a configuration.
 ///
@@ -39,12 +39,12 @@ impl Config {
         let file = file.as_deref();
         let config = Configuration::load(file)?;
         if print {
-            io::stdout().write_all(Configuration::effective(file)?.as_bytes())?;
+            print_text(&Configuration::effective(file)?)?;
         }
         config.check_environment()?;
         say_what_is_open(&config);
         if !print {
-            println!("{}: can be used", Path::new(&config.source).display());
+            say!("{}: can be used", Path::new(&config.source).display())?;
         }
         Ok(Exit::Done.into())
     }
@@ -53,11 +53,11 @@ impl Config {
 /// What is nothing wrong with the file itself, and keeps `longshore worker` from running it here and now.
 fn say_what_is_open(config: &Configuration) {
     if config.cells.is_empty() {
-        eprintln!("longshore: {} names no database, and neither does the environment", config.source);
+        note!("{} names no database, and neither does the environment", config.source);
     }
     for action in config.rust_actions() {
-        eprintln!(
-            "longshore: {}: actions.{action} has executor = \"rust\": only a program that registers it runs this",
+        note!(
+            "{}: actions.{action} has executor = \"rust\": only a program that registers it runs this",
             config.source
         );
     }

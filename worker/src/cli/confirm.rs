@@ -9,12 +9,12 @@ use super::exit::BadInput;
 ///
 /// # Errors
 /// [`BadInput`] when nobody is there to be asked.
-pub(crate) fn confirmed(verb: &str) -> anyhow::Result<bool> {
+pub(crate) fn confirmed(verb: &str, count: usize) -> anyhow::Result<bool> {
+    let them = if count == 1 { "it" } else { "them" };
     if !io::stdin().is_terminal() {
-        return Err(BadInput(format!("there is no terminal to ask at: say --yes to {verb} them")).into());
+        return Err(BadInput(format!("there is no terminal to ask at: say --yes to {verb} {them}")).into());
     }
-    eprint!("{verb} them? [y/N] ");
-    io::stderr().flush()?;
+    draw(&format!("{verb} {them}? [y/N] "));
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
@@ -46,14 +46,14 @@ impl Bar {
         self.done += 1;
         if self.is_shown && self.drawn.is_none_or(|drawn| drawn.elapsed() > DRAWN_EVERY) {
             self.drawn = Some(Instant::now());
-            eprint!("\r{}\x1b[K", drawn(self.done, self.total, self.began.elapsed()));
+            draw(&format!("\r{}\x1b[K", drawn(self.done, self.total, self.began.elapsed())));
         }
     }
 
     /// Wipes the bar, for what is printed next.
     pub(crate) fn wipe(&mut self) {
         if self.is_shown && self.drawn.take().is_some() {
-            eprint!("\r\x1b[K");
+            draw("\r\x1b[K");
         }
     }
 }
@@ -62,6 +62,11 @@ impl Drop for Bar {
     fn drop(&mut self) {
         self.wipe();
     }
+}
+
+/// On stderr, without the end of a line; a terminal that is gone is no reason to stop.
+fn draw(text: &str) {
+    io::stderr().write_all(text.as_bytes()).ok();
 }
 
 fn drawn(done: usize, total: usize, took: Duration) -> String {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use longshore_queue::{Connect, Session, check_schema};
-use longshore_worker::config::{Cells, Config, ConfigError, Connection};
+use longshore_worker::config::{Cells, Config, ConfigError, Connection, wrong_schema};
 
 use super::exit::BadInput;
 
@@ -84,25 +84,23 @@ impl Database {
     /// # Errors
     /// It cannot be reached, or lacks a migration.
     pub(super) async fn session(&self) -> anyhow::Result<Session> {
-        let mut session = self.connect()?.session("longshore cli").await?;
-        check_schema(&mut session).await?;
-        Ok(session)
+        open(&self.connect()?).await
     }
+}
+
+/// The same, for a command that needs to know how to reach it as well.
+pub(super) async fn open(connect: &Connect) -> anyhow::Result<Session> {
+    let mut session = connect.session("longshore cli").await?;
+    check_schema(&mut session).await?;
+    Ok(session)
 }
 
 fn names(cells: &[(String, Connect)]) -> String {
     cells.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-/// The rule of the configuration's key of this name.
 fn schema(text: &str) -> Result<String, String> {
-    let first = text.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    let rest = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-    if first && rest && text.len() <= 63 {
-        Ok(text.to_owned())
-    } else {
-        Err("must be [a-z_][a-z0-9_]{0,62}".to_owned())
-    }
+    wrong_schema(text).map_or_else(|| Ok(text.to_owned()), |wrong| Err(format!("must be {wrong}")))
 }
 
 /// One step with a session: `ask!(session, db => schedules(db))`.

@@ -41,6 +41,7 @@ use self::workers::Workers;
 use super::block_on;
 use super::dev::DATABASE;
 use super::exit::Exit;
+use super::say::{is_reader_gone, say};
 
 /// How long anything here may take to happen: far beyond what it takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -68,10 +69,10 @@ impl Demo {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let mut options = Options::default();
         options.search.bin_dir.clone_from(&self.pg_bin);
-        println!("starting a private Postgres");
+        say!("starting a private Postgres")?;
         // dropped last: the workers have ended by then, interrupted or not
         let server = Server::temporary(&options)?;
-        println!("Postgres {} in {}", server.major(), server.data_dir().display());
+        say!("Postgres {} in {}", server.major(), server.data_dir().display())?;
         let plan = Plan::of(self.tasks as usize);
         let findings = block_on(async {
             tokio::select! {
@@ -79,7 +80,7 @@ impl Demo {
                 interrupted = interrupt() => { interrupted?; bail!("interrupted") }
             }
         })?;
-        Ok(if report::print(&plan, &findings) { Exit::Done } else { Exit::Failed }.into())
+        Ok(if report::print(&plan, &findings)? { Exit::Done } else { Exit::Failed }.into())
     }
 }
 
@@ -103,7 +104,11 @@ async fn show(server: &Server, plan: &Plan) -> anyhow::Result<Findings> {
     let folder = server.data_dir().parent().context("the data folder has no parent")?.join("workers");
     let mut workers = Workers::start(&folder, &url, &endpoint)?;
     let findings = play(&url, plan, &mut workers).await;
-    if !findings.as_ref().is_ok_and(|findings| checks::all_hold(plan, findings)) {
+    let is_well = match &findings {
+        Ok(findings) => checks::all_hold(plan, findings),
+        Err(error) => is_reader_gone(error),
+    };
+    if !is_well {
         workers.print_logs();
     }
     findings
@@ -112,12 +117,12 @@ async fn show(server: &Server, plan: &Plan) -> anyhow::Result<Findings> {
 /// The play itself: insert, kill, wait for the end of every task, end the workers, count.
 async fn play(url: &str, plan: &Plan, workers: &mut Workers) -> anyhow::Result<Findings> {
     workers.wait_until_working(PATIENCE).await?;
-    println!("{} worker processes: {}", workers.names().len(), workers.names().join(", "));
+    say!("{} worker processes: {}", workers.names().len(), workers.names().join(", "))?;
     let mut db = PgConnection::connect(url).await?;
     let hostage = insert(&mut db, plan).await?;
-    println!("inserted {} tasks", plan.total());
+    say!("inserted {} tasks", plan.total())?;
     let killed = kill_holder(&mut db, hostage, workers).await?;
-    println!("killed worker {killed} in the middle of task {hostage}");
+    say!("killed worker {killed} in the middle of task {hostage}")?;
     wait_for_all(&mut db, plan, workers).await?;
     let metrics = workers.scrape().await?;
     let exit_codes = workers.end(PATIENCE).await?;
@@ -166,7 +171,7 @@ async fn wait_for_all(db: &mut PgConnection, plan: &Plan, workers: &Workers) -> 
     loop {
         let tallies = summary(&mut *db, DateTime::UNIX_EPOCH).await?;
         let ended: i64 = tallies.iter().filter(|tally| tally.is_ended()).map(|tally| tally.tasks).sum();
-        progress.show(usize::try_from(ended).unwrap_or_default());
+        progress.show(usize::try_from(ended).unwrap_or_default())?;
         if progress.is_done() {
             return Ok(());
         }

@@ -4,7 +4,6 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::str::FromStr;
 use std::thread;
 
 use anyhow::Context;
@@ -13,9 +12,10 @@ use longshore_postgres::{Options, Server};
 use longshore_queue::{Connect, create_database, example_insert, migrate};
 use longshore_worker::config::{Cells, Config, ConfigError, Connection};
 use longshore_worker::{Secret, Shutdown, Worker, log, metrics};
-use sqlx::postgres::PgConnectOptions;
 
 use super::block_on;
+use super::say::{note, say};
+use super::values::word;
 
 /// The database on the private server.
 pub(super) const DATABASE: &str = "longshore";
@@ -63,15 +63,15 @@ impl Dev {
             config.cells = Cells::one(Secret::new(server.url(DATABASE)));
         }
         let databases = config.databases()?;
+        let mut psql = server.as_ref().map(|server| server.psql_line(DATABASE));
         for (_, url) in &databases {
             let pooled = config.connection == Connection::TransactionPooler;
             let connect = Connect::new(url.expose(), &config.schema, pooled)?;
             block_on(async { Ok(migrate(&connect).await?) })?;
+            // that of the first
+            psql = psql.or_else(|| Some(psql_line(&connect)));
         }
-        let (_, first) = &databases[0];
-        let psql =
-            server.as_ref().map_or_else(|| psql_line(first.expose()), |server| Ok(server.psql_line(DATABASE)))?;
-        introduce(&config, server.as_ref(), &psql, listener.local_addr()?);
+        introduce(&config, server.as_ref(), &psql.unwrap_or_default(), listener.local_addr()?)?;
         let ended = Worker::new(config).metrics(metrics::install()?).listener(listener).run_until(&shutdown)?;
         Ok(ExitCode::from(ended.exit_code()))
     }
@@ -90,9 +90,7 @@ impl Dev {
     fn say_what_is_not_used(&self) {
         for (option, is_given) in [("--data-dir", self.data_dir.is_some()), ("--pg-bin", self.pg_bin.is_some())] {
             if is_given {
-                eprintln!(
-                    "longshore: {option} is not used: the database is named by DATABASE_URL or the configuration"
-                );
+                note!("{option} is not used: the database is named by DATABASE_URL or the configuration");
             }
         }
     }
@@ -131,38 +129,26 @@ fn on_signals() -> io::Result<Shutdown> {
 }
 
 /// Prints how to look into the database, a first task, and where the metrics are.
-fn introduce(config: &Config, server: Option<&Server>, psql: &str, metrics: SocketAddr) {
+fn introduce(config: &Config, server: Option<&Server>, psql: &str, metrics: SocketAddr) -> anyhow::Result<()> {
     match server {
         Some(server) if server.is_attached() => {
-            println!("Postgres {} of another longshore dev, with which it ends", server.major());
+            say!("Postgres {} of another longshore dev, with which it ends", server.major())?;
         }
-        Some(server) => println!("Postgres {} in {}", server.major(), server.data_dir().display()),
+        Some(server) => say!("Postgres {} in {}", server.major(), server.data_dir().display())?,
         None => {}
     }
     let action = config.actions.keys().next().map_or("noop", String::as_str);
     let insert = example_insert(&config.schema, action);
-    println!("psql:     {psql}");
-    println!("insert:   {psql} -c {}", quoted_once(&insert));
-    println!("metrics:  http://{metrics}/metrics");
-    println!("Ctrl-C ends it");
+    say!("psql:     {psql}")?;
+    say!("insert:   {psql} -c {}", quoted_once(&insert))?;
+    say!("metrics:  http://{metrics}/metrics")?;
+    say!("Ctrl-C ends it")
 }
 
 /// A command line that opens a SQL prompt on somebody else's server. It shows no password: psql asks for it.
-fn psql_line(url: &str) -> anyhow::Result<String> {
-    let options = PgConnectOptions::from_str(url)?;
-    let host =
-        options.get_socket().map_or_else(|| options.get_host().to_owned(), |socket| socket.display().to_string());
-    let mut line = format!("psql -h {} -p {} -U {}", quoted(&host), options.get_port(), quoted(options.get_username()));
-    if let Some(database) = options.get_database() {
-        line.push_str(&format!(" -d {}", quoted(database)));
-    }
-    Ok(line)
-}
-
-/// One word of a shell's command line.
-fn quoted(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/.:_-".contains(&byte);
-    if text.bytes().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+fn psql_line(connect: &Connect) -> String {
+    let (host, port, user, database) = connect.login();
+    format!("psql -h {} -p {port} -U {} -d {}", word(&host), word(user), word(database))
 }
 
 /// One word of a shell's command line, for a text full of single quotes.
@@ -183,16 +169,17 @@ mod tests {
     }
 
     #[test]
-    fn a_psql_line_shows_no_password() {
-        let line = psql_line("postgres://me:hunter2@db.example:6000/my%20db?sslmode=require").expect("a URL");
+    fn a_psql_line_names_one_host_and_shows_no_password() {
+        let psql = |url: &str| psql_line(&Connect::new(url, "public", false).expect("a URL"));
+        assert_eq!(psql("postgres://me:hunter2@one:1,two:2/db"), "psql -h one -p 1 -U me -d db");
+        let line = psql("postgres://me:hunter2@db.example:6000/my%20db?sslmode=require");
         assert_eq!(line, "psql -h db.example -p 6000 -U me -d 'my db'");
-        let line = psql_line("postgres://me@localhost:5433/longshore?host=/run/pg").expect("a URL");
+        let line = psql("postgres://me@localhost:5433/longshore?host=/run/pg");
         assert_eq!(line, "psql -h /run/pg -p 5433 -U me -d longshore");
     }
 
     #[test]
     fn a_quoted_word_is_one_word_for_a_shell() {
-        assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");
         assert_eq!(quoted_once(r#"'{"a": "$1"}'"#), r#""'{\"a\": \"\$1\"}'""#);
     }
 }

@@ -17,6 +17,8 @@ pub(crate) enum Exit {
     Unhealthy,
     /// The time given was over before the end, as timeout(1) says it.
     TimedOut,
+    /// Nobody reads what it prints any more: what a shell says of those that SIGPIPE ends.
+    NotRead,
     /// The configuration is wrong: EX_USAGE of sysexits.h, which leaves 2 to the command line.
     BadConfiguration,
 }
@@ -30,6 +32,7 @@ impl Exit {
             Self::NotFound => 3,
             Self::Unhealthy => 4,
             Self::TimedOut => 124,
+            Self::NotRead => 141,
             Self::BadConfiguration => 64,
         }
     }

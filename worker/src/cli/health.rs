@@ -11,6 +11,8 @@ use reqwest::Url;
 
 use super::block_on;
 use super::exit::{BadInput, Exit};
+use super::say::{note, print};
+use super::values::duration;
 
 /// An answer of a worker has a line for each check.
 const BODY_MAX_BYTES: usize = 64 * 1024;
@@ -31,7 +33,7 @@ pub(crate) struct Health {
     #[arg(long)]
     live: bool,
     /// How long to wait for the answer
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     timeout: Duration,
     /// The configuration; else LONGSHORE_CONFIG, else ./longshore.toml
     #[arg(long, value_name = "FILE")]
@@ -47,15 +49,15 @@ impl Health {
         url.set_path(if self.live { "/livez" } else { "/readyz" });
         let exit = match block_on(asked(url.clone(), self.timeout)) {
             Ok((true, body)) => {
-                print!("{body}");
+                print(&body)?;
                 Exit::Done
             }
             Ok((false, body)) => {
-                print!("{body}");
+                print(&body)?;
                 Exit::Unhealthy
             }
             Err(error) => {
-                eprintln!("longshore: {url}: {}", super::told(&error));
+                note!("{url}: {}", super::told(&error));
                 Exit::Unhealthy
             }
         };

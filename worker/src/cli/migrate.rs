@@ -1,6 +1,5 @@
 //! `longshore migrate`.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -8,12 +7,15 @@ use longshore_queue::{Connect, grant_roles, migrate, newest_version, pending_sql
 
 use super::database::Database;
 use super::exit::Exit;
+use super::say::{is_reader_gone, note, print_as_it_is, say};
 use super::{block_on, exit_of, told};
 
 /// Applies what the database's schema lacks; any number of programs may do so at once.
 ///
-/// The database is DATABASE_URL, else the configuration's database_url; with DATABASE_URL no configuration is needed. Of
-/// several cells all are migrated, one after the other, or the one that --cell names; exits 1 when one of them failed.
+/// The database is DATABASE_URL, else the configuration's database_url; with DATABASE_URL no configuration is needed.
+/// Of several cells all are migrated, one after the other, or the one that --cell names.
+///
+/// Exits 0 done, 1 when it failed, if only in one cell, 2 wrong usage, 64 bad configuration.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   DATABASE_URL=postgres://… longshore migrate
@@ -41,8 +43,11 @@ impl Migrate {
             };
             // a cell that is away does not keep the others from being migrated
             if let Err(error) = done {
+                if is_reader_gone(&error) {
+                    return Err(error);
+                }
                 if several {
-                    eprintln!("longshore: cell {name}: {}", told(&error));
+                    note!("cell {name}: {}", told(&error));
                 }
                 failed = failed.or(Some(error));
             }
@@ -60,24 +65,23 @@ impl Migrate {
         if self.grant {
             script.push_str(&roles_sql(connect.schema()));
         }
-        let mut out = io::stdout();
         if let Some(cell) = cell {
-            writeln!(out, "-- cell {cell}")?;
+            say!("-- cell {cell}")?;
         }
-        Ok(out.write_all(script.as_bytes())?)
+        print_as_it_is(&script)
     }
 
     fn apply(&self, connect: &Connect, of_cell: &str) -> anyhow::Result<()> {
         let (applied, schema) = (block_on(async { Ok(migrate(connect).await?) })?, connect.schema());
         for version in &applied {
-            println!("{of_cell}schema {schema}: applied migration {version}");
+            say!("{of_cell}schema {schema}: applied migration {version}")?;
         }
         if applied.is_empty() {
-            println!("{of_cell}schema {schema}: at version {}, nothing to apply", newest_version());
+            say!("{of_cell}schema {schema}: at version {}, nothing to apply", newest_version())?;
         }
         if self.grant {
             block_on(async { Ok(grant_roles(connect).await?) })?;
-            println!("{of_cell}schema {schema}: roles granted");
+            say!("{of_cell}schema {schema}: roles granted")?;
         }
         Ok(())
     }

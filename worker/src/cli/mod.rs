@@ -15,6 +15,7 @@ mod exit;
 mod health;
 mod migrate;
 mod queues;
+mod say;
 mod schedules;
 mod table;
 mod tasks;
@@ -30,7 +31,9 @@ use longshore_worker::StartError;
 use longshore_worker::config::{ConfigError, LogFormat};
 use longshore_worker::log::{self, Log};
 
-use exit::{BadInput, Exit};
+use exit::BadInput;
+pub(crate) use exit::Exit;
+pub(crate) use say::noted;
 use table::table;
 
 #[derive(Debug, Parser)]
@@ -70,6 +73,8 @@ impl Command {
         let _log: Option<Log> = match self {
             // their configuration says how
             Self::Worker(_) | Self::Dev(_) => None,
+            // it would write where that draws
+            Self::Top(_) => None,
             _ => Some(log::start(LogFormat::Text)?),
         };
         match self {
@@ -93,8 +98,8 @@ impl Command {
     }
 }
 
-/// The error and its causes on one line, with the remedy where one is known; a cause that the text before it ends with is
-/// not told twice.
+/// The error and its causes on one line, with the remedy where one is known; a cause that the text before it ends with
+/// is not told twice.
 pub(crate) fn told(error: &anyhow::Error) -> String {
     let remedy = error.downcast_ref().and_then(longshore_queue::Error::remedy);
     let told = error.chain().map(ToString::to_string).fold(String::new(), |mut told, cause| {
@@ -115,7 +120,9 @@ pub(crate) fn exit_of(error: &anyhow::Error) -> Exit {
     let refused = |error: &longshore_queue::Error| {
         error.sqlstate().is_some_and(|state| state.starts_with("22") || state.starts_with("23"))
     };
-    if error.is::<BadInput>() || error.downcast_ref().is_some_and(refused) {
+    if say::is_reader_gone(error) {
+        Exit::NotRead
+    } else if error.is::<BadInput>() || error.downcast_ref().is_some_and(refused) {
         Exit::Usage
     } else if error.is::<ConfigError>() || matches!(error.downcast_ref(), Some(StartError::Config(_))) {
         Exit::BadConfiguration

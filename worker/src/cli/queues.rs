@@ -1,7 +1,6 @@
 //! `longshore queues`.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::database::{Database, ask};
 use super::exit::{BadInput, Exit};
+use super::say::{note, print, print_json};
 use super::values::{age, instant};
 use super::{block_on, table};
 
@@ -118,7 +118,7 @@ impl What {
         if ask!(session, db => resume(db, &paused)) {
             return Ok(Exit::Done);
         }
-        eprintln!("longshore: there is no pause of {}: queues list shows them", self.told());
+        note!("there is no pause of {}: queues list shows them", self.told());
         Ok(Exit::NotFound)
     }
 }
@@ -140,7 +140,7 @@ impl PauseWhat {
                 && paused.action.as_ref().is_none_or(|action| served.actions.contains(action))
         });
         if !known {
-            eprintln!("longshore: no worker knows {}: the pause holds all the same", self.what.told());
+            note!("no worker knows {}: the pause holds all the same", self.what.told());
         }
         Ok(Exit::Done)
     }
@@ -165,18 +165,17 @@ async fn list(session: &mut Session, as_json: bool) -> anyhow::Result<Exit> {
         found.extend(counted.into_iter().map(|depth| (depth.queue.clone(), depth)));
     }
     let lines: Vec<Line> = found.into_values().map(|depth| line(depth, &workers, &pauses)).collect();
-    let text = if as_json {
+    if as_json {
         let queues: Vec<Value> = lines.iter().map(document).collect();
-        format!("{:#}\n", json!({ "queues": queues, "pauses": pauses }))
+        print_json(&json!({ "queues": queues, "pauses": pauses }))?;
     } else {
         let rows = lines.iter().map(row);
         let everywhere = pauses.iter().filter(|pause| pause.queue.is_none()).map(everywhere);
-        table(
+        print(&table(
             ["QUEUE", "STATE", "READY", "SCHEDULED", "RUNNING", "OLDEST", "WORKERS", "SLOTS", "PAUSED"],
             rows.chain(everywhere),
-        )
-    };
-    io::stdout().write_all(text.as_bytes())?;
+        ))?;
+    }
     Ok(Exit::Done)
 }
 

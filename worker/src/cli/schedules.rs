@@ -1,6 +1,5 @@
 //! `longshore schedules`.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -10,11 +9,13 @@ use serde_json::json;
 
 use super::database::{Database, ask};
 use super::exit::Exit;
+use super::say::{note, print, print_json, say};
 use super::{block_on, table};
 
 /// Shows schedules, pauses them, lets them go on, runs one now; they are written by SQL, as rows of `schedules`.
 ///
-/// Exits 0 done, 1 failed (a run that is skipped as well), 2 wrong usage, 3 when there is no schedule of that name.
+/// Exits 0 done, 1 failed (a run that is skipped as well), 2 wrong usage, 3 when there is no schedule of that name,
+/// 64 bad configuration.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   longshore schedules list
@@ -62,8 +63,11 @@ impl Schedules {
             let exit = match &self.action {
                 Action::List { json } => {
                     let found = ask!(session, db => schedules(db));
-                    let text = if *json { format!("{:#}\n", json!(found)) } else { listed(&found) };
-                    io::stdout().write_all(text.as_bytes())?;
+                    if *json {
+                        print_json(&json!(found))?
+                    } else {
+                        print(&listed(&found))?
+                    }
                     Exit::Done
                 }
                 Action::Pause { name } => done(ask!(session, db => pause_schedule(db, name, true)), name),
@@ -72,16 +76,14 @@ impl Schedules {
                     None => done(false, name),
                     Some(run) => {
                         if *json {
-                            println!("{}", json!({ "outcome": run.outcome, "task_id": run.task_id }));
+                            say!("{}", json!({ "outcome": run.outcome, "task_id": run.task_id }))?;
                         } else if let Some(task_id) = run.task_id {
-                            println!("{task_id}");
+                            say!("{task_id}")?;
                         }
                         if run.task_id.is_some() {
                             Exit::Done
                         } else {
-                            eprintln!(
-                                "longshore: schedule {name:?}: a task of it is open, and its overlap policy is skip"
-                            );
+                            note!("schedule {name:?}: a task of it is open, and its overlap policy is skip");
                             Exit::Failed
                         }
                     }
@@ -97,7 +99,7 @@ fn done(found: bool, name: &str) -> Exit {
     if found {
         return Exit::Done;
     }
-    eprintln!("longshore: there is no schedule {name:?}");
+    note!("there is no schedule {name:?}: schedules list shows them");
     Exit::NotFound
 }
 

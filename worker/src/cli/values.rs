@@ -18,10 +18,17 @@ pub(crate) fn instant(text: &str) -> Result<DateTime<Utc>, String> {
     text.parse().map_err(|_| "is no instant: write it with its offset, such as 2030-01-01T02:00:00Z".to_owned())
 }
 
+/// More than anything lasts, and less than a database's interval holds.
+const DURATION_MAX: Duration = Duration::from_secs(1_000 * 366 * 86_400);
+
 /// A time with its units.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|_| "is no duration: write it with its unit, such as 90s, 5m or 2h".to_owned())
+    let duration = humantime::parse_duration(text)
+        .map_err(|_| "is no duration: write it with its unit, such as 90s, 5m or 2h".to_owned())?;
+    if duration > DURATION_MAX {
+        return Err("must be at most a thousand years".to_owned());
+    }
+    Ok(duration)
 }
 
 /// A time since, or until, to the second, or to the millisecond below one; never negative.
@@ -37,6 +44,23 @@ pub(crate) fn age(seconds: f64) -> String {
     if shown.is_zero() { "0s".to_owned() } else { humantime::format_duration(shown).to_string() }
 }
 
+/// One word of a shell's command line.
+pub(crate) fn word(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/.:_-".contains(&byte);
+    if !text.is_empty() && text.bytes().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+/// One key of a configuration.
+pub(crate) fn key(text: &str) -> String {
+    let bare = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    // a string of JSON is one of TOML
+    if !text.is_empty() && text.bytes().all(bare) { text.to_owned() } else { serde_json::json!(text).to_string() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,10 +72,17 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_one_word_for_a_shell_and_one_key_for_a_configuration() {
+        assert_eq!(["a/b-c", "it's $HOME", ""].map(word), ["a/b-c", r"'it'\''s $HOME'", "''"]);
+        assert_eq!(["a_b-c", "a.b", "\"\u{1b}"].map(key), ["a_b-c", "\"a.b\"", "\"\\\"\\u001b\""]);
+    }
+
+    #[test]
     fn what_is_not_understood_is_answered_with_what_is() {
         assert!(uuid("42").expect_err("refused").contains("0199d4a0-"));
         assert!(instant("2030-01-01").expect_err("refused").contains("T02:00:00Z"));
         assert!(duration("5").expect_err("refused").contains("5m"));
+        assert!(duration("1003years").is_err() && duration("1000years").is_ok());
         assert!(instant("2030-01-01T02:00:00+02:00").is_ok() && duration("1h 30m").is_ok());
     }
 }

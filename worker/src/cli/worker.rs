@@ -9,7 +9,11 @@ use longshore_worker::{log, metrics};
 
 /// Claims and executes tasks until SIGTERM or SIGINT, then lets what runs end; a second signal gives it back at once.
 ///
-/// Exits 0 when all it had claimed is done, 10 when something was given back, 11 when something was left to its lease.
+/// DATABASE_URL wins over the configuration's. What the URL leaves out comes from PGHOST and the like, as with psql,
+/// and settings in PGOPTIONS hold for its sessions, but for those that the worker makes itself, such as search_path.
+///
+/// Exits 0 when all it had claimed is done, 10 when something was given back, 11 when something was left to its
+/// lease, 1 when it failed, 2 wrong usage, 64 bad configuration.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   longshore worker --config longshore.toml

@@ -1,6 +1,5 @@
 //! `longshore workers`.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use chrono::SecondsFormat;
@@ -11,13 +10,14 @@ use serde_json::json;
 use super::confirm::confirmed;
 use super::database::{Database, ask};
 use super::exit::{BadInput, Exit};
+use super::say::{count, note, print, print_json, say};
 use super::values::age;
 use super::{block_on, table};
 
 /// Shows the workers, and tells them to drain.
 ///
-/// A worker that drains claims no more, finishes what it has within its shutdown_deadline, and ends with the exit code that
-/// it has after SIGTERM: whoever starts it anew, starts it anew.
+/// A worker that drains claims no more, finishes what it has within its shutdown_deadline, and ends with the exit code
+/// that it has after SIGTERM: whoever starts it anew, starts it anew.
 ///
 /// Exits 0 done, 1 failed, 2 wrong usage, 3 when there is no such worker, 64 bad configuration.
 #[derive(Debug, Args)]
@@ -62,23 +62,26 @@ impl Workers {
             let known = ask!(session, db => workers(db));
             let exit = match self.action {
                 Action::List { json } => {
-                    let text = if json { format!("{:#}\n", json!(known)) } else { listed(&known) };
-                    io::stdout().write_all(text.as_bytes())?;
+                    if json {
+                        print_json(&json!(known))?
+                    } else {
+                        print(&listed(&known))?
+                    }
                     Exit::Done
                 }
                 Action::Drain { workers, all: false, .. } => {
                     let meant = workers.iter().map(|named| one(&known, named)).collect::<Result<Vec<_>, _>>()?;
                     let missing = workers.iter().zip(&meant).filter(|(_, found)| found.is_none());
                     let exit = missing.fold(Exit::Done, |exit, (named, _)| {
-                        eprintln!("longshore: there is no worker {named:?}: workers list shows them");
+                        note!("there is no worker {named:?}: workers list shows them");
                         exit.and(Exit::NotFound)
                     });
                     drain(&mut session, meant.into_iter().flatten()).await?;
                     exit
                 }
                 Action::Drain { yes, .. } => {
-                    eprintln!("longshore: {} workers to drain", known.len());
-                    if !known.is_empty() && (yes || confirmed("drain")?) {
+                    note!("{} to drain", count(known.len(), "worker"));
+                    if !known.is_empty() && (yes || confirmed("drain", known.len())?) {
                         drain(&mut session, known.iter()).await?;
                     }
                     Exit::Done
@@ -93,9 +96,12 @@ impl Workers {
 async fn drain(session: &mut Session, meant: impl Iterator<Item = &WorkerLine>) -> anyhow::Result<()> {
     for worker in meant {
         if ask!(session, db => drain_worker(db, worker.worker_id)) {
-            println!("{}", worker.worker_id);
+            say!("{}", worker.worker_id)?;
+            if worker.state == "silent" {
+                note!("worker {:?} is silent, and may never hear of that", worker.name);
+            }
         } else {
-            eprintln!("longshore: worker {:?} drains already, or has left", worker.name);
+            note!("worker {:?} drains already, or has left", worker.name);
         }
     }
     Ok(())

@@ -108,8 +108,8 @@ impl Cells {
         Self::one(Secret::new(url))
     }
 
-    /// What the environment says of the databases wins over what the file says, by the cell's name; but it does not make
-    /// one database into several.
+    /// What the environment says of the databases wins over what the file says, by the cell's name; but it does not
+    /// make one database into several.
     pub(super) fn won_over_by(self, environment: Self, file: &str) -> Result<Self, ConfigError> {
         match (self.is_one(), environment.is_one()) {
             _ if environment.0.is_empty() => Ok(self),

@@ -132,8 +132,9 @@ const CONTENT_TYPES: [&str; 7] = [
 ];
 
 impl Design {
-    /// The section of the file at `path`, else at `LONGSHORE_CONFIG`, else of `longshore.toml` in the working directory;
-    /// the defaults where none is named and there is none. For who resolves references and needs nothing else of it.
+    /// The section of the file at `path`, else at `LONGSHORE_CONFIG`, else of `longshore.toml` in the working
+    /// directory; the defaults where none is named and there is none. For who resolves references and needs nothing
+    /// else of it.
     ///
     /// # Errors
     /// A file that cannot be read, or all that is wrong with this section.

@@ -1,5 +1,5 @@
-//! What a configuration names outside of itself: programs, folders, files. A worker looks at its start, so that a slip of the
-//! pen does not cost tasks their attempts.
+//! What a configuration names outside of itself: programs, folders, files. A worker looks at its start, so that a slip
+//! of the pen does not cost tasks their attempts.
 
 use std::env;
 use std::ffi::OsString;

@@ -1,6 +1,7 @@
 //! What is wrong with a configuration: all of it in one pass, by line.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use thiserror::Error;
 
@@ -57,23 +58,28 @@ impl<'a> Report<'a> {
             return Ok(());
         }
         noted.sort();
-        let count = noted.len();
-        let mut problems: Vec<String> =
-            noted.into_iter().take(PROBLEMS_MAX).map(|(at, what)| format!("{}: {what}", self.place(at))).collect();
-        if count > PROBLEMS_MAX {
-            problems.push(format!("{}: {} more problems", self.name, count - PROBLEMS_MAX));
-        }
-        Err(ConfigError { problems })
-    }
-
-    /// `file` or `file:line`, for a position from 1, where 0 is the whole text.
-    fn place(&self, position: usize) -> String {
-        match position.checked_sub(1) {
-            None => self.name.to_owned(),
-            Some(at) => {
-                let before = &self.text.as_bytes()[..at.min(self.text.len())];
-                format!("{}:{}", self.name, before.iter().filter(|byte| **byte == b'\n').count() + 1)
+        let mut problems: Vec<String> = Vec::new();
+        // what a parser stumbles over several times in a line is one problem
+        let mut told = BTreeSet::new();
+        let (mut line, mut counted_to) = (1, 0);
+        for (position, what) in noted {
+            let place = position.checked_sub(1).map(|at| {
+                let at = at.min(self.text.len());
+                line += self.text.as_bytes()[counted_to..at].iter().filter(|byte| **byte == b'\n').count();
+                counted_to = at;
+                line
+            });
+            let is_new = told.insert((place, what.clone()));
+            if is_new && problems.len() < PROBLEMS_MAX {
+                let place = place.map_or_else(|| self.name.to_owned(), |line| format!("{}:{line}", self.name));
+                problems.push(format!("{place}: {what}"));
             }
         }
+        match told.len().saturating_sub(PROBLEMS_MAX) {
+            0 => {}
+            1 => problems.push(format!("{}: 1 more problem", self.name)),
+            more => problems.push(format!("{}: {more} more problems", self.name)),
+        }
+        Err(ConfigError { problems })
     }
 }

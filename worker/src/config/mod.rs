@@ -43,6 +43,11 @@ const FILE_MAX_BYTES: usize = 1024 * 1024;
 const DEFAULT_FILE: &str = "longshore.toml";
 const THREE_WAYS: &str = "name the file with --config FILE, or with LONGSHORE_CONFIG=FILE, or write ./longshore.toml";
 
+/// What a schema's name must be, if it is not: no longer than leaves room for the names of channels.
+pub fn wrong_schema(name: &str) -> Option<String> {
+    values::wrong_text(&keys::Kind::Identifier, name)
+}
+
 /// Everything a worker is told.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {

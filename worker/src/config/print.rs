@@ -14,8 +14,8 @@ use super::{Config, ConfigError, file_named, read_file};
 const HIDDEN: &str = "\"(not shown)\"";
 
 impl Config {
-    /// The file at `path`, else at `LONGSHORE_CONFIG`, else `longshore.toml` in the working directory, as TOML with every key
-    /// that takes effect; keys without a value are comments. No secret is in it.
+    /// The file at `path`, else at `LONGSHORE_CONFIG`, else `longshore.toml` in the working directory, as TOML with
+    /// every key that takes effect; keys without a value are comments. No secret is in it.
     ///
     /// # Errors
     /// A file that is missing, cannot be read or says something wrong, with all that is wrong.

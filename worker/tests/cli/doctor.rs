@@ -97,7 +97,8 @@ async fn an_index_that_was_left_half_made_is_named() {
     let folder = Folder::new("index");
     let (longshore, url) = with_database(
         &folder,
-        "INSERT INTO claims (claim_token, worker_id, task_ids) SELECT gen_random_uuid(), gen_random_uuid(), '{}' \
+        "INSERT INTO claims (claim_token, worker_id, queue, task_ids) \
+         SELECT gen_random_uuid(), gen_random_uuid(), 'default', '{}' \
          FROM generate_series(1, 2)",
     )
     .await;
@@ -145,16 +146,17 @@ async fn a_fleet_that_does_not_work_is_named() {
         "fleet",
         "INSERT INTO workers (worker_id, name, version, lease, heartbeat_at)
              VALUES ('00000000-0000-7000-8000-000000000001', 'gone', '1', '15 s', now() - interval '2 minutes');
-         INSERT INTO claims (claim_token, worker_id, task_ids) VALUES
-             (gen_random_uuid(), '00000000-0000-7000-8000-000000000001', ARRAY[gen_random_uuid(), gen_random_uuid()]);
-         INSERT INTO claims (claim_token, worker_id, claimed_at, task_ids)
-             VALUES (gen_random_uuid(), gen_random_uuid(), now() - interval '3 minutes', ARRAY[gen_random_uuid()]);
+         INSERT INTO claims (claim_token, worker_id, queue, task_ids) VALUES
+             (gen_random_uuid(), '00000000-0000-7000-8000-000000000001', 'default',
+                 ARRAY[gen_random_uuid(), gen_random_uuid()]);
+         INSERT INTO claims (claim_token, worker_id, queue, claimed_at, task_ids) VALUES
+             (gen_random_uuid(), gen_random_uuid(), 'default', now() - interval '3 minutes', ARRAY[gen_random_uuid()]);
          INSERT INTO tasks (action, queue, run_at) VALUES ('resize', 'pictures', now() - interval '1 hour');
          INSERT INTO schedules (name, every, action) VALUES ('nightly', '1 h', 'backup');
          UPDATE schedules SET error = 'the moon is full'",
         &[
             ("LS301", "worker gone (00000000-0000-7000-8000-000000000001) has not reported for 2m", "start a worker"),
-            ("LS302", "1 claims with 1 tasks", "start a worker"),
+            ("LS302", "1 claim with 1 task is of", "start a worker"),
             ("LS304", "the oldest for 1h", "start longshore worker"),
             (
                 "LS305",
@@ -170,7 +172,7 @@ async fn a_fleet_that_does_not_work_is_named() {
         "INSERT INTO workers (worker_id, name, version, lease, started_at)
              VALUES (gen_random_uuid(), 'alive', '1', '1 h', now() - interval '1 hour');
          UPDATE active_instance SET lease_expires_at = now() - interval '5 minutes'",
-        &[("LS303", "no worker has led for 5m, though 1 are alive", "restart one")],
+        &[("LS303", "no worker has led for 5m, though 1 is alive", "restart one")],
     )
     .await;
     finds(
@@ -213,7 +215,7 @@ async fn partitions_that_lack_or_run_out_are_named() {
             "{drop_ahead} PERFORM add_partition('future', since, NULL); END $$; INSERT INTO tasks (action) VALUES ('a')"
         ),
         &[
-            ("LS408", "tasks_future holds 1 tasks", "LS303"),
+            ("LS408", "tasks_future holds 1 task", "LS303"),
             ("LS409", "the last partition with an end reaches to", "LS303"),
         ],
     )

@@ -13,10 +13,12 @@ mod doctor_way;
 mod examples;
 mod migrate;
 mod operation;
+mod output;
 mod schedules;
 mod tasks;
 mod tasks_list;
 mod tasks_run;
+mod top;
 mod worker;
 
 use std::fs;
@@ -59,7 +61,7 @@ impl Folder {
     fn longshore(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_longshore"));
         command.args(arguments).current_dir(&self.0).env("TMPDIR", &self.0).stdin(Stdio::null());
-        for variable in ["DATABASE_URL", "LONGSHORE_CONFIG", "RUST_LOG"] {
+        for variable in ["DATABASE_URL", "LONGSHORE_CONFIG", "PGOPTIONS", "RUST_LOG"] {
             command.env_remove(variable);
         }
         command
@@ -136,7 +138,10 @@ fn pg_bin() -> Vec<String> {
 #[test]
 fn an_unknown_command_exits_2() {
     let folder = Folder::new("unknown");
-    for arguments in [&["bogus"][..], &[], &["demo", "--tasks", "1"], &["migrate", "--schema", "A;B"]] {
+    // the channels of a schema have its name with something behind it
+    let long = "s".repeat(44);
+    let schemas = [&["migrate", "--schema", "A;B"][..], &["migrate", "--schema", &long]];
+    for arguments in [&["bogus"][..], &[], &["demo", "--tasks", "1"], schemas[0], schemas[1]] {
         let output = folder.longshore(arguments).output().expect("output");
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
     }

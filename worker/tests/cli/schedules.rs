@@ -71,7 +71,7 @@ async fn a_schedule_that_is_not_there_exits_3_and_wrong_usage_2() {
     for action in ["pause", "resume", "run"] {
         let output = longshore(&["schedules", action, "nightly"]);
         assert_eq!(output.status.code(), Some(3), "{action}");
-        assert_eq!(stderr(&output), "longshore: there is no schedule \"nightly\"\n");
+        assert_eq!(stderr(&output), "longshore: there is no schedule \"nightly\": schedules list shows them\n");
     }
     for arguments in [&["schedules"][..], &["schedules", "run"], &["schedules", "list", "nightly"]] {
         assert_eq!(longshore(arguments).status.code(), Some(2), "{arguments:?}");

@@ -115,6 +115,9 @@ async fn what_cannot_be_listed_is_wrong_usage_and_a_tree_that_is_not_there_exits
     }
     let id = "01890a5d-ac96-774b-8cce-b302099a8057";
     let none = longshore(&["tasks", "tree", id]);
-    assert_eq!((none.status.code(), stderr(&none)), (Some(3), format!("longshore: there is no task {id}\n")));
+    assert_eq!(
+        (none.status.code(), stderr(&none)),
+        (Some(3), format!("longshore: there is no task {id}: it was never inserted here, or has been pruned\n"))
+    );
     assert_eq!(stdout(&longshore(&["tasks", "list", "--root", id])), "");
 }

@@ -105,3 +105,36 @@ pub(crate) async fn a_worker_that_claims_again_what_it_lost_keeps_the_new_attemp
     let logs: bool = rig.database.value("SELECT count(*) = 20 FROM result_message").await;
     assert!(logs, "a message of the new attempts is missing, or one of those that were lost");
 }
+
+pub(crate) async fn a_drain_that_its_worker_slept_through_is_heard_after_its_burial() {
+    let rig = Rig::new().await;
+    let mut sleeper = rig.start(Setup { name: "sleeper", ..Setup::default() });
+    sleeper.works().await;
+    let other = rig.start(Setup { name: "other", ..Setup::default() });
+    other.works().await;
+    let asked = "SELECT coalesce(bool_or(drain_worker(worker_id)), false) FROM workers WHERE name = 'sleeper'";
+    sleeper.signal(Signal::STOP);
+    assert!(rig.database.value::<bool>(asked).await, "it was asked");
+    rig.database.until("SELECT NOT EXISTS (SELECT FROM workers WHERE name = 'sleeper')").await;
+    sleeper.signal(Signal::CONT);
+    assert_eq!(sleeper.ended().await.code(), Some(0));
+    assert_eq!(sleeper.said("declared dead").len(), 1);
+    assert_eq!(sleeper.said("asked to drain").len(), 1);
+    assert_eq!(other.said("drain").len(), 0);
+}
+
+pub(crate) async fn a_worker_that_drains_and_is_declared_dead_drains_on() {
+    let rig = Rig::new().await;
+    let worker = "heartbeat = \"300ms\"\nlease = \"5s\"\n".to_owned();
+    let mut drains = rig.start(Setup { name: "drains", worker, ..Setup::default() });
+    drains.works().await;
+    let held = rig.insert_work(1, 4_000).await;
+    rig.until_tallied("begin", 1).await;
+    let asked = "SELECT coalesce(bool_or(drain_worker(worker_id)), false) FROM workers";
+    assert!(rig.database.value::<bool>(asked).await, "it was asked");
+    drains.says("asked to drain").await;
+    rig.database.run("DELETE FROM workers").await;
+    rig.database.until("SELECT EXISTS (SELECT FROM workers WHERE draining_since IS NOT NULL)").await;
+    assert_eq!(drains.ended().await.code(), Some(0));
+    rig.judge(&held).await;
+}

@@ -69,7 +69,9 @@ fn main() -> ExitCode {
         chaos: faults_at_random_lose_nothing_and_double_nothing;
         killed: a_killed_workers_tasks_run_again_and_no_other_is_disturbed,
             a_worker_stopped_past_its_lease_is_refused_and_its_executor_told,
-            a_worker_that_claims_again_what_it_lost_keeps_the_new_attempt_apart_from_the_old;
+            a_worker_that_claims_again_what_it_lost_keeps_the_new_attempt_apart_from_the_old,
+            a_drain_that_its_worker_slept_through_is_heard_after_its_burial,
+            a_worker_that_drains_and_is_declared_dead_drains_on;
         cells: a_killed_cell_stops_only_its_own_tasks_and_nothing_is_lost,
             a_cell_full_of_long_tasks_keeps_no_other_waiting,
             a_cell_that_is_away_or_lacks_the_schema_at_the_start_is_entered_later,
@@ -85,6 +87,7 @@ fn main() -> ExitCode {
             an_asynchronous_standby_loses_its_lag_and_nothing_else_and_sticks_nowhere;
         restore: a_dump_of_a_queue_at_work_is_restored_and_drained;
         pooler: a_pooler_that_refuses_our_settings_is_named, a_pooler_that_drops_our_settings_is_found_out,
+            a_pooler_that_was_named_is_not_asked_to_be_named_where_it_refuses_options,
             behind_a_pooler_that_was_named_thousands_of_tasks_end_with_their_own_rows;
         shutdown: sigterm_finishes_what_runs_and_claims_nothing_more, at_the_deadline_what_runs_is_given_back_unburnt,
             a_drain_that_outlasts_the_lease_loses_no_claim, a_second_sigterm_gives_back_at_once,

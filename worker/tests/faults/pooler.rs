@@ -4,6 +4,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
+use longshore_queue::Connect;
 use serde_json::json;
 
 use crate::rig::{Process, Rig, Setup, eventually};
@@ -89,6 +90,20 @@ pub(crate) async fn a_pooler_that_refuses_our_settings_is_named() {
 
 pub(crate) async fn a_pooler_that_drops_our_settings_is_found_out() {
     is_refused("extra_float_digits,options").await;
+}
+
+pub(crate) async fn a_pooler_that_was_named_is_not_asked_to_be_named_where_it_refuses_options() {
+    let rig = Rig::new().await;
+    let Some(pooler) = pooler(&rig, "extra_float_digits").await else { return };
+    // as PGOPTIONS would add them
+    let url = format!("{}&options=-c%20work_mem%3D8MB", pooler.url(&rig));
+    let session = |pooled| {
+        let connect = Connect::new(&url, "public", pooled).unwrap();
+        async move { connect.session("test").await.expect_err("options are refused").to_string() }
+    };
+    assert!(session(false).await.contains(REFUSAL));
+    let refused = session(true).await;
+    assert!(!refused.contains(REFUSAL) && refused.contains("startup parameter"), "{refused}");
 }
 
 pub(crate) async fn behind_a_pooler_that_was_named_thousands_of_tasks_end_with_their_own_rows() {

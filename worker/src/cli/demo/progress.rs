@@ -1,7 +1,9 @@
 //! The line that counts: rewritten in place on a terminal, else printed anew when a second has passed.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
+
+use crate::cli::say::{print_as_it_is, say};
 
 /// How often a line is printed where it cannot be rewritten.
 const LINE_INTERVAL: Duration = Duration::from_secs(1);
@@ -21,19 +23,18 @@ impl Progress {
     }
 
     /// Shows how many tasks have ended.
-    pub(super) fn show(&mut self, ended: usize) {
+    pub(super) fn show(&mut self, ended: usize) -> anyhow::Result<()> {
         let done = ended >= self.total;
         let due = self.shown.is_none_or(|(at, count)| count != ended && (done || at.elapsed() >= LINE_INTERVAL));
         if self.rewrites {
-            print!("\r{}\x1b[K{}", self.line(ended), if done { "\n" } else { "" });
-            // a terminal that is gone is no reason to stop
-            io::stdout().flush().ok();
+            print_as_it_is(&format!("\r{}\x1b[K{}", self.line(ended), if done { "\n" } else { "" }))?;
         } else if due {
-            println!("{}", self.line(ended));
+            say!("{}", self.line(ended))?;
         }
         if due || done {
             self.shown = Some((Instant::now(), ended));
         }
+        Ok(())
     }
 
     /// Whether all have ended.

@@ -4,6 +4,7 @@ use longshore_queue::{Pace, Tally};
 
 use super::checks::{Check, checks};
 use super::plan::Plan;
+use crate::cli::say::say;
 
 /// What the demo found when all was over.
 #[derive(Debug)]
@@ -32,22 +33,22 @@ impl Findings {
 }
 
 /// Prints it all; true when everything is as it should be.
-pub(super) fn print(plan: &Plan, findings: &Findings) -> bool {
-    println!("\n{}", table(&findings.tallies));
-    println!("{}", figures(&findings.pace));
-    println!("retried:     {} attempts, by the metrics of the workers that lived", findings.retried());
-    println!("rescued:     {} tasks of {}, by the same", findings.rescued(), findings.killed);
-    println!();
+pub(super) fn print(plan: &Plan, findings: &Findings) -> anyhow::Result<bool> {
+    say!("\n{}", table(&findings.tallies))?;
+    say!("{}", figures(&findings.pace))?;
+    say!("retried:     {} attempts, by the metrics of the workers that lived", findings.retried())?;
+    say!("rescued:     {} tasks of {}, by the same", findings.rescued(), findings.killed)?;
+    say!("")?;
     let checks = checks(plan, findings);
     for Check { expected, found, holds } in &checks {
-        println!("{}  {expected}: found {found}", if *holds { "ok    " } else { "FAILED" });
+        say!("{}  {expected}: found {found}", if *holds { "ok    " } else { "FAILED" })?;
     }
     let failed = checks.iter().filter(|check| !check.holds).count();
     match failed {
-        0 => println!("\nevery task ended as it should"),
-        _ => println!("\n{failed} of {} expectations are not met", checks.len()),
+        0 => say!("\nevery task ended as it should")?,
+        _ => say!("\n{failed} of {} expectations are not met", checks.len())?,
     }
-    failed == 0
+    Ok(failed == 0)
 }
 
 /// One line an action and outcome; numbers to the right.

@@ -12,6 +12,7 @@ use tokio::time::sleep;
 
 use super::endpoint::Endpoint;
 use super::{POLL, plan};
+use crate::cli::say::note;
 
 /// Three: after one is killed the others still share the work.
 const WORKERS: usize = 3;
@@ -120,7 +121,7 @@ impl Workers {
             let log = fs::read_to_string(&worker.log).unwrap_or_else(|error| error.to_string());
             let lines: Vec<&str> = log.lines().collect();
             let tail = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n");
-            eprintln!("-- the log of {}{}:\n{tail}", worker.name, if worker.killed { ", killed" } else { "" });
+            note!("the log of {}{}:\n{tail}", worker.name, if worker.killed { ", killed" } else { "" });
         }
     }
 

@@ -14,8 +14,9 @@ use longshore_worker::design::rules::Platforms;
 use longshore_worker::design::status::StatusDocument;
 use serde::Serialize;
 
-use super::UNREADABLE;
 use super::load::Inputs;
+use crate::cli::exit::Exit;
+use crate::cli::say::speaks;
 
 /// How findings are told.
 #[derive(Debug, Clone, Copy)]
@@ -68,10 +69,11 @@ pub(super) fn check(inputs: &Inputs, form: Form, platforms: Option<&Platforms>) 
     }
     out.flush()?;
     Ok(match (reading.status, tally.errors) {
-        (Status::Unreadable, _) => ExitCode::from(UNREADABLE),
-        (_, 0) => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
-    })
+        (Status::Unreadable, _) => Exit::Usage,
+        (_, 0) => Exit::Done,
+        _ => Exit::Failed,
+    }
+    .into())
 }
 
 /// `2 errors, 1 warning in 1 Network, 3 BaremetalNode`
@@ -115,8 +117,8 @@ fn named(document: &DocumentRef) -> String {
 
 /// A text of a document without what a terminal would obey.
 pub(super) fn visible(text: &str) -> Cow<'_, str> {
-    if text.contains(char::is_control) {
-        text.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect::<String>().into()
+    if text.contains(speaks) {
+        text.chars().map(|c| if speaks(c) { '\u{FFFD}' } else { c }).collect::<String>().into()
     } else {
         text.into()
     }

@@ -19,9 +19,8 @@ use longshore_worker::design::rules::Platforms;
 use self::check::Form;
 use self::load::Inputs;
 use super::block_on;
-
-/// The exit code of a command line that cannot be followed, and of input that cannot be read or parsed.
-const UNREADABLE: u8 = 2;
+use super::exit::{BadInput, Exit};
+use super::say::note;
 
 /// Checks design documents, or shows what becomes of them.
 ///
@@ -29,7 +28,8 @@ const UNREADABLE: u8 = 2;
 /// path on this host. Several make up one design. The section [design] of the configuration says which addresses may
 /// be asked, and as whom.
 ///
-/// Exits 0 when nothing is an error, 1 when something is, 2 when the input cannot be read or parsed.
+/// Exits 0 when nothing is an error, 1 when something is, 2 when the input cannot be read or parsed, 64 bad
+/// configuration.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Design {
@@ -97,20 +97,12 @@ impl Design {
                     (_, true) => Form::Status,
                     _ => Form::People { verbose },
                 };
-                let platforms = match images.map(platforms).transpose() {
-                    Ok(platforms) => platforms,
-                    Err(problem) => return unreadable(&problem),
-                };
-                match block_on(Inputs::load(config, &references))? {
-                    Ok(inputs) => check::check(&inputs, form, platforms.as_ref()),
-                    Err(problem) => unreadable(&problem),
-                }
+                let platforms = images.map(platforms).transpose().map_err(BadInput)?;
+                let inputs = block_on(Inputs::load(config, &references))?.map_err(BadInput)?;
+                check::check(&inputs, form, platforms.as_ref())
             }
             Action::Show { references } => {
-                let inputs = match block_on(Inputs::load(config, &references))? {
-                    Ok(inputs) => inputs,
-                    Err(problem) => return unreadable(&problem),
-                };
+                let inputs = block_on(Inputs::load(config, &references))?.map_err(BadInput)?;
                 with_compiled(&inputs, |compiled| {
                     let mut out = BufWriter::new(io::stdout());
                     serde_json::to_writer_pretty(&mut out, compiled)?;
@@ -120,14 +112,8 @@ impl Design {
             }
             Action::Nodes { references, filter, json } => {
                 // first, since it is sooner mended than a design is read
-                let filter = match filter.as_deref().map(node_filter).transpose() {
-                    Ok(filter) => filter.flatten(),
-                    Err(problem) => return unreadable(&problem),
-                };
-                let inputs = match block_on(Inputs::load(config, &references))? {
-                    Ok(inputs) => inputs,
-                    Err(problem) => return unreadable(&problem),
-                };
+                let filter = filter.as_deref().map(node_filter).transpose().map_err(BadInput)?.flatten();
+                let inputs = block_on(Inputs::load(config, &references))?.map_err(BadInput)?;
                 with_compiled(&inputs, |compiled| nodes(compiled, filter.as_ref(), json))
             }
         }
@@ -140,11 +126,11 @@ fn with_compiled(inputs: &Inputs, act: impl FnOnce(&Compiled) -> anyhow::Result<
     check::print(&mut io::stderr().lock(), inputs, reading.findings(), false)?;
     let tally = Tally::of(reading.findings());
     match reading.compiled.as_ref().filter(|_| tally.errors == 0) {
-        Some(compiled) => act(compiled).map(|()| ExitCode::SUCCESS),
-        None if reading.status == Status::Unreadable => Ok(ExitCode::from(UNREADABLE)),
+        Some(compiled) => act(compiled).map(|()| Exit::Done.into()),
+        None if reading.status == Status::Unreadable => Ok(Exit::Usage.into()),
         None => {
-            eprintln!("longshore: the design is not compiled, for {tally}");
-            Ok(ExitCode::FAILURE)
+            note!("the design is not compiled, for {tally}");
+            Ok(Exit::Failed.into())
         }
     }
 }
@@ -180,9 +166,4 @@ fn platforms(file: PathBuf) -> Result<Platforms, String> {
     let of = |error: &dyn std::fmt::Display| format!("the images {}: {error}", file.display());
     let text = fs::read_to_string(&file).map_err(|error| of(&error))?;
     Platforms::from_json(&text).map_err(|error| of(&error))
-}
-
-fn unreadable(problem: &str) -> anyhow::Result<ExitCode> {
-    eprintln!("longshore: {problem}");
-    Ok(ExitCode::from(UNREADABLE))
 }

@@ -12,9 +12,10 @@ use super::code::Code::{self, *};
 use super::patient::{Patient, look};
 use super::report::{Checked, Finding, NotChecked, Report};
 use super::{ago, some};
+use crate::cli::say::count;
 
-/// How long after its lease a dead worker is to be found: the leader looks every 3.5 seconds, and after an outage it first
-/// gives everybody one lease to report.
+/// How long after its lease a dead worker is to be found: the leader looks every 3.5 seconds, and after an outage it
+/// first gives everybody one lease to report.
 const RESCUE_GRACE: Duration = Duration::from_secs(60);
 
 /// A claim without a worker is taken back a minute after it was made.
@@ -60,12 +61,12 @@ async fn silent(patient: &mut Patient) -> Checked {
     let workers = look!(patient, db => examine_workers(db, RESCUE_GRACE))?;
     let told = |worker: longshore_queue::examine::SilentWorker| {
         let seen = format!(
-            "worker {} ({}) has not reported for {}, its lease is {}, its claims hold {} tasks",
+            "worker {} ({}) has not reported for {}, its lease is {}, its claims hold {}",
             worker.name,
             worker.worker_id,
             ago(worker.silent_seconds),
             ago(worker.lease_seconds),
-            worker.tasks
+            count(worker.tasks, "task")
         );
         let remedy =
             "start a worker: the one that leads gives the tasks back; where one runs, LS303 and its log say more";
@@ -80,9 +81,10 @@ async fn orphaned(patient: &mut Patient) -> Checked {
         return Ok(Vec::new());
     }
     let seen = format!(
-        "{} claims with {} tasks are of workers that are not there, the oldest for {}",
-        orphaned.claims,
-        orphaned.tasks,
+        "{} with {} {} of workers that are not there, the oldest for {}",
+        count(orphaned.claims, "claim"),
+        count(orphaned.tasks, "task"),
+        if orphaned.claims == 1 { "is" } else { "are" },
         ago(orphaned.oldest_seconds)
     );
     let remedy = "start a worker: the one that leads takes them back; where one runs, LS303 and its log say more";
@@ -94,7 +96,8 @@ fn vacant(lead: &Lead) -> Option<Finding> {
     // never led: the row begins in 1970
     let since = if vacant > 1e9 { "ever".to_owned() } else { format!("for {}", ago(vacant)) };
     (vacant > LEAD_GRACE_SECONDS).then(|| {
-        let seen = format!("no worker has led {since}, though {} are alive", lead.alive);
+        let are = if lead.alive == 1 { "is" } else { "are" };
+        let seen = format!("no worker has led {since}, though {} {are} alive", lead.alive);
         let remedy = "look into the workers' logs for errors of the step \"lead\", and at LS210; restart one";
         Finding::new(LS303, seen, remedy)
     })
@@ -103,7 +106,8 @@ fn vacant(lead: &Lead) -> Option<Finding> {
 fn no_worker(overdue: &[OverdueTasks]) -> Option<Finding> {
     let oldest = overdue.first()?;
     let tasks: i64 = overdue.iter().map(|it| it.tasks).sum();
-    let seen = format!("{tasks} tasks or more are due, the oldest for {}", ago(oldest.oldest_seconds));
+    let are = if tasks == 1 { "task or more is" } else { "tasks or more are" };
+    let seen = format!("{tasks} {are} due, the oldest for {}", ago(oldest.oldest_seconds));
     Some(Finding::new(
         LS304,
         seen,

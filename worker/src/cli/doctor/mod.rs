@@ -8,7 +8,6 @@ mod schema;
 mod server;
 mod space;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -20,15 +19,17 @@ use self::report::Report;
 use super::block_on;
 use super::database::Database;
 use super::exit::Exit;
+use super::say::{print, print_json, say};
+use super::values::duration;
 
 /// Says what is wrong with an installation, and what to do about it.
 ///
 /// Looks at the server, the schema, the workers and the tables, and changes nothing. Each finding has a code that never
-/// changes its meaning. What this session may not see is said to be not checked: GRANT pg_monitor to its user, or run it as
-/// the tables' owner.
+/// changes its meaning. What this session may not see is said to be not checked: GRANT pg_monitor to its user, or run
+/// it as the tables' owner.
 ///
-/// Exits 0 when no error was found, 4 when one was (or with --strict a warning; or the database cannot be reached), 2 wrong
-/// usage, 64 wrong configuration.
+/// Exits 0 when no error was found, 4 when one was (or with --strict a warning; or the database cannot be reached), 2
+/// wrong usage, 64 wrong configuration.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   longshore doctor
@@ -53,10 +54,10 @@ pub(crate) struct Doctor {
     explain: Option<Code>,
     /// From which age on a transaction that keeps dead rows is told, and a table with dead rows that was not vacuumed
     /// (LS401, LS402, LS404)
-    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
     max_age: Duration,
     /// From when on tasks that are due are told (LS305)
-    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = duration)]
     max_wait: Duration,
     /// Below which part of the disk that is free it is told, in percent (LS411)
     #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u8).range(0..=100))]
@@ -68,8 +69,7 @@ pub(crate) struct Doctor {
 impl Doctor {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         if let Some(code) = self.explain {
-            io::stdout().write_all(explained(code).trim_end().as_bytes())?;
-            println!();
+            say!("{}", explained(code).trim_end())?;
             return Ok(Exit::Done.into());
         }
         let connect = self.database.connect()?;
@@ -79,16 +79,16 @@ impl Doctor {
             self.examine(&mut Patient::new(connect), &mut report).await;
             Ok(())
         })?;
-        let text = if self.json {
-            format!("{:#}\n", report.json(&database, &schema, self.strict))
+        if self.json {
+            print_json(&report.json(&database, &schema, self.strict))?;
         } else {
-            report.text(&database, &schema)
-        };
-        io::stdout().write_all(text.as_bytes())?;
+            print(&report.text(&database, &schema))?;
+        }
         Ok(if report.is_healthy(self.strict) { Exit::Done } else { Exit::Unhealthy }.into())
     }
 
-    /// Makes all checks that are asked for, one after the other: what one cannot see is no reason to leave out the next.
+    /// Makes all checks that are asked for, one after the other: what one cannot see is no reason to leave out the
+    /// next.
     async fn examine(&self, patient: &mut Patient, report: &mut Report) {
         report.note(&[Code::LS103], Ok(server::tls(patient)));
         if let Err(why) = server::reached(patient, report).await {

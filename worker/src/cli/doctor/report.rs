@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::code::{Code, Severity};
+use crate::cli::say::count;
 
 /// Something that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -133,12 +134,10 @@ impl Report {
         for (why, codes) in by_cause {
             text += &format!("not checked: {}\n         {}\n\n", codes.join(", "), indented(why));
         }
-        let count = |severity, one: &str| {
-            let count = self.count(severity);
-            if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
-        };
-        let counts = [count(Severity::Error, "error"), count(Severity::Warning, "warning")].join(", ");
-        text += &format!("{database}, schema {schema}: {} codes checked, {counts}\n", self.checked.len());
+        let checked = count(self.checked.len(), "code");
+        let errors = count(self.count(Severity::Error), "error");
+        let warnings = count(self.count(Severity::Warning), "warning");
+        text += &format!("{database}, schema {schema}: {checked} checked, {errors}, {warnings}\n");
         text
     }
 }

@@ -108,8 +108,8 @@ async fn drifted(patient: &mut Patient) -> Checked {
     Ok(told.into_iter().map(|(code, lines)| Finding::new(code, some(&lines, NAMES_MAX), remedy(code))).collect())
 }
 
-/// What is told of the roles that lack something. One that has nothing at all here is another installation's, unless this
-/// session works with it.
+/// What is told of the roles that lack something. One that has nothing at all here is another installation's, unless
+/// this session works with it.
 fn rights(rights: Vec<Right>) -> Vec<Finding> {
     let mut by_subject: BTreeMap<(String, String), Vec<Right>> = BTreeMap::new();
     for right in rights {

@@ -20,8 +20,8 @@ const CLOCK_MAX: Duration = Duration::from_secs(2);
 /// The part of all connections from which on a rollout, which doubles the workers for a while, may find none.
 const CONNECTIONS_MAX: f64 = 0.8;
 
-/// At 1 the server refuses to commit what notifies. It empties by itself, unless a session that listens has a transaction
-/// open.
+/// At 1 the server refuses to commit what notifies. It empties by itself, unless a session that listens has a
+/// transaction open.
 const NOTIFICATIONS_MAX: f64 = 0.25;
 
 /// A notification takes milliseconds.

@@ -15,6 +15,7 @@ use super::code::Code::*;
 use super::patient::{Patient, look};
 use super::report::{Checked, Finding, NotChecked, Report};
 use super::{ago, size};
+use crate::cli::say::count;
 
 /// A transaction from which so many others have begun keeps dead rows, however little time has passed.
 const XIDS_MAX: i64 = 10_000_000;
@@ -56,7 +57,7 @@ fn report_holders(report: &mut Report, holders: longshore_queue::Result<Vec<Hold
     let is_old = |it: &&Holder| it.seconds.is_some_and(|age| age >= max_age.as_secs_f64()) || it.xids >= XIDS_MAX;
     let told = |it: &Holder| {
         let since = it.seconds.map_or_else(String::new, |age| format!("for {}, ", ago(age)));
-        let seen = format!("{}: {since}{} transactions ago", it.holder, it.xids);
+        let seen = format!("{}: {since}{} ago", it.holder, count(it.xids, "transaction"));
         let code = if it.kind == HolderKind::Prepared { LS402 } else { LS401 };
         Finding::new(code, seen, it.remedy.clone())
     };
@@ -68,8 +69,9 @@ fn report_holders(report: &mut Report, holders: longshore_queue::Result<Vec<Hold
     report.note(
         &[LS401],
         if hidden > 0 && sessions.is_empty() {
+            let sessions = if hidden == 1 { "session hides how old it is" } else { "sessions hide how old they are" };
             Err(NotChecked(format!(
-                "{hidden} sessions of other roles hide how old they are: GRANT pg_read_all_stats (or pg_monitor) to this user"
+                "{hidden} {sessions}, of another role: GRANT pg_read_all_stats (or pg_monitor) to this user"
             )))
         } else {
             Ok(sessions)
@@ -169,7 +171,7 @@ fn judged(partitions: &[Partition]) -> Vec<Finding> {
         let upkeep = "see that a worker leads (LS303) and what its log says of upkeep_step";
         if it.tasks > 0 {
             let more = if it.tasks >= 1000 { " or more" } else { "" };
-            let seen = format!("{} holds {} tasks{more}", it.name, it.tasks);
+            let seen = format!("{} holds {}{more}", it.name, count(it.tasks, "task"));
             findings.push(Finding::new(LS408, seen, format!("{upkeep}: it cuts them off, and moves nothing")));
         }
         if let (true, None, Some(since)) = (it.parent == "tasks", it.upper_at, it.lower_at)

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::filter::Filters;
 use crate::cli::confirm::confirmed;
 use crate::cli::exit::BadInput;
+use crate::cli::say::{count, note};
 use crate::cli::values::uuid;
 
 /// The most that one command does something to: their ids are held in memory. Whoever means more runs it again.
@@ -49,10 +50,10 @@ impl Bulk {
             false => Vec::new(),
         };
         let more = if found.len() as i32 == BULK_MAX { " (the newest; run it again for the rest)" } else { "" };
-        eprintln!("longshore: {} tasks to {verb}{more}", found.len());
+        note!("{} to {verb}{more}", count(found.len(), "task"));
         if found.is_empty() || self.yes {
             return Ok(found);
         }
-        Ok(if confirmed(verb)? { found } else { Vec::new() })
+        Ok(if confirmed(verb, found.len())? { found } else { Vec::new() })
     }
 }

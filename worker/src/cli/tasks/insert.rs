@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::cli::database::ask;
 use crate::cli::exit::{BadInput, Exit};
+use crate::cli::say::{note, say};
 use crate::cli::values::{duration, instant, uuid};
 
 /// The most that is read as JSON: the payload's limit, with room for spaces.
@@ -20,8 +21,8 @@ const INPUT_MAX_BYTES: u64 = 1024 * 1024;
 
 /// Inserts a task and prints its id
 ///
-/// A task whose unique key is taken is not inserted: nothing is printed but a word on stderr, and that is no failure. JSON
-/// is given as it is, as @FILE, or as - for what comes on stdin.
+/// A task whose unique key is taken is not inserted: nothing is printed but a word on stderr, and that is no failure.
+/// JSON is given as it is, as @FILE, or as - for what comes on stdin.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   longshore tasks insert send_email --payload '{\"to\": \"a@example.com\"}'
@@ -103,8 +104,8 @@ impl Insert {
             on_subtask_failure: self.on_subtask_failure,
         };
         match ask!(session, db => insert(db, &task)) {
-            Some(task_id) => println!("{task_id}"),
-            None => eprintln!("longshore: not inserted: a task with this unique key waits already"),
+            Some(task_id) => say!("{task_id}")?,
+            None => note!("not inserted: a task with this unique key waits already"),
         }
         Ok(Exit::Done)
     }

@@ -1,7 +1,5 @@
 //! `longshore tasks list`.
 
-use std::io::{self, Write};
-
 use chrono::SecondsFormat;
 use clap::Args;
 use longshore_queue::{Session, TaskLine, task_lines};
@@ -12,6 +10,7 @@ use super::filter::Filters;
 use super::{result, took};
 use crate::cli::database::ask;
 use crate::cli::exit::Exit;
+use crate::cli::say::{note, print, print_json};
 use crate::cli::table;
 use crate::cli::values::uuid;
 
@@ -49,10 +48,13 @@ impl List {
         let more = found.len() as i32 > self.limit;
         found.truncate(self.limit as usize);
         let lines = ask!(session, db => task_lines(db, &found));
-        let text = if self.json { format!("{:#}\n", json!(lines)) } else { listed(&lines) };
-        io::stdout().write_all(text.as_bytes())?;
+        if self.json {
+            print_json(&json!(lines))?
+        } else {
+            print(&listed(&lines))?
+        }
         if let (true, Some(last)) = (more, found.last()) {
-            eprintln!("longshore: there are more: --before {last}");
+            note!("there are more: --before {last}");
         }
         Ok(Exit::Done)
     }

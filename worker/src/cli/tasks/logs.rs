@@ -1,6 +1,5 @@
 //! `longshore tasks logs`.
 
-use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use chrono::SecondsFormat;
@@ -15,7 +14,7 @@ use uuid::Uuid;
 use super::not_found;
 use crate::cli::database::ask;
 use crate::cli::exit::Exit;
-use crate::cli::table::printable;
+use crate::cli::say::{escaped, note, print, printable};
 use crate::cli::values::uuid;
 
 /// Messages read by one statement.
@@ -69,7 +68,7 @@ impl Logs {
             while self.page(session, &mut position).await? {}
             let Some(ears) = &mut ears else { return Ok(Exit::Done) };
             if has_ended {
-                eprintln!("longshore: {}", ended(&state));
+                note!("{}", ended(&state));
                 return Ok(Exit::Done);
             }
             tokio::time::sleep(PAUSE_MIN.max(began.elapsed() * (SHARE - 1))).await;
@@ -95,9 +94,7 @@ impl Logs {
             }
             page.len()
         };
-        let mut stdout = io::stdout();
-        stdout.write_all(text.as_bytes())?;
-        stdout.flush()?;
+        print(&text)?;
         Ok(count == PAGE as usize)
     }
 
@@ -113,12 +110,14 @@ impl Logs {
                 object["task_id"] = json!(of.task_id);
                 object["action"] = json!(of.action);
             }
-            return format!("{object}\n");
+            return escaped(&object.to_string()) + "\n";
         }
         // ids of one moment begin alike
         let task = of.map_or_else(String::new, |of| format!("{} {}: ", &of.task_id.to_string()[24..], of.action));
         let context = message.context.as_ref().map_or_else(String::new, |context| format!("{context}: "));
-        format!("{ts} {} {task}{context}{}\n", if message.error { "ERROR" } else { "     " }, message.message)
+        let before = printable(&format!("{ts} {} {task}{context}", if message.error { "ERROR" } else { "     " }));
+        // a message of several lines must not look like several messages
+        format!("{before}{}\n", message.message.trim_end_matches('\n').replace('\n', "\n    "))
     }
 }
 

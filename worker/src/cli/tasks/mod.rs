@@ -20,8 +20,9 @@ use longshore_queue::TaskLine;
 use uuid::Uuid;
 
 use super::block_on;
-use super::database::Database;
+use super::database::{Database, open};
 use super::exit::Exit;
+use super::say::note;
 
 /// Lists tasks, shows them, inserts them, waits for them, ends them, runs them once more.
 ///
@@ -50,13 +51,14 @@ enum Action {
 impl Tasks {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         block_on(async {
-            let mut session = self.database.session().await?;
+            let connect = self.database.connect()?;
+            let mut session = open(&connect).await?;
             let exit = match self.action {
                 Action::List(list) => list.run(&mut session).await?,
                 Action::Explain(explain) => explain.run(&mut session).await?,
                 Action::Tree(tree) => tree.run(&mut session).await?,
                 Action::Show(show) => show.run(&mut session).await?,
-                Action::Logs(logs) => logs.run(&mut session, &self.database.connect()?).await?,
+                Action::Logs(logs) => logs.run(&mut session, &connect).await?,
                 Action::Insert(insert) => insert.run(&mut session).await?,
                 Action::Retry(retry) => retry.run(&mut session).await?,
                 Action::Terminate(terminate) => terminate.run(&mut session).await?,
@@ -70,7 +72,7 @@ impl Tasks {
 
 /// Says on stderr that a task is not there.
 fn not_found(task: Uuid) -> Exit {
-    eprintln!("longshore: there is no task {task}");
+    note!("there is no task {task}: it was never inserted here, or has been pruned");
     Exit::NotFound
 }
 

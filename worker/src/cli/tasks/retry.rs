@@ -9,13 +9,14 @@ use super::not_found;
 use crate::cli::confirm::Bar;
 use crate::cli::database::ask;
 use crate::cli::exit::Exit;
+use crate::cli::say::{note, say};
 
 /// Runs ended tasks once more, each as a new task, and prints the new ids
 ///
 /// What has ended never changes: the new task is the same but for its id, and names the old one in
-/// request_context.retry_of. Its executor inserts the subtasks that it needs again; those that a producer inserted are not
-/// inserted with it. Filters find tasks that ended in failure or partial_success only; a task named runs again however it
-/// ended.
+/// request_context.retry_of. Its executor inserts the subtasks that it needs again; those that a producer inserted are
+/// not inserted with it. Filters find tasks that ended in failure or partial_success only; a task named runs again
+/// however it ended.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   longshore tasks retry 0199d4a0-1c5e-7c3e-9b7f-6f2a54d1c0aa
@@ -55,7 +56,7 @@ async fn retry(session: &mut Session, task: Uuid, failed_only: bool, bar: &mut B
         // refused for what it is: the others may be better
         Err(error) if !error.is_passing() => {
             bar.wipe();
-            eprintln!("longshore: {error}");
+            note!("{error}");
             return Ok(Exit::Failed);
         }
         inserted => inserted?,
@@ -63,11 +64,11 @@ async fn retry(session: &mut Session, task: Uuid, failed_only: bool, bar: &mut B
     step.done().await?;
     bar.wipe();
     match inserted {
-        Some(new) => println!("{new}"),
-        None => eprintln!("longshore: task {task} is not inserted again: one with its unique key waits already"),
+        Some(new) => say!("{new}")?,
+        None => note!("task {task} is not inserted again: one with its unique key waits already"),
     }
     if old.has_subtasks {
-        eprintln!("longshore: task {task} had subtasks: they run again where its executor inserts them");
+        note!("task {task} had subtasks: they run again where its executor inserts them");
     }
     Ok(Exit::Done)
 }

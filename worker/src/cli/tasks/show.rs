@@ -1,6 +1,5 @@
 //! `longshore tasks show`.
 
-use std::io::{self, Write};
 use std::num::NonZeroU8;
 
 use clap::Args;
@@ -10,6 +9,7 @@ use uuid::Uuid;
 use super::not_found;
 use crate::cli::database::ask;
 use crate::cli::exit::Exit;
+use crate::cli::say::print_json;
 use crate::cli::values::uuid;
 
 /// The entries of build data that a document has, as the function `task_document` has them.
@@ -54,12 +54,11 @@ impl Show {
         if self.subtask_errors {
             first.subtask_errors = Some(ask!(session, db => subtask_errors(db, self.task, self.messages)));
         }
-        let text = if alone {
-            serde_json::to_string_pretty(first)?
+        if alone {
+            print_json(first)?
         } else {
-            serde_json::to_string_pretty(&TreeDocument(found))?
-        };
-        writeln!(io::stdout(), "{text}")?;
+            print_json(&TreeDocument(found))?
+        }
         Ok(Exit::Done)
     }
 }

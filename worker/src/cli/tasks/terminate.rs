@@ -8,6 +8,7 @@ use super::not_found;
 use crate::cli::confirm::Bar;
 use crate::cli::database::ask;
 use crate::cli::exit::Exit;
+use crate::cli::say::{note, say};
 
 const OPEN: [Status; 4] = [Status::Requested, Status::Queued, Status::Running, Status::Terminating];
 
@@ -36,11 +37,11 @@ impl Terminate {
             let was_open = ask!(session, db => terminate(db, task, by));
             bar.wipe();
             if was_open {
-                println!("{task}");
+                say!("{task}")?;
             } else if ask!(session, db => task_lines(db, &[task])).is_empty() {
                 exit = exit.and(not_found(task));
             } else {
-                eprintln!("longshore: task {task} has ended already");
+                note!("task {task} has ended already");
             }
             bar.step();
         }

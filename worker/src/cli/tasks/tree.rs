@@ -1,7 +1,6 @@
 //! `longshore tasks tree`.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 
 use clap::Args;
 use longshore_queue::{Session, SubtaskCounts, TaskLine, subtask_counts, subtask_lines, task_lines};
@@ -10,6 +9,7 @@ use uuid::Uuid;
 use super::{not_found, result, took};
 use crate::cli::database::ask;
 use crate::cli::exit::Exit;
+use crate::cli::say::{print, printable};
 use crate::cli::values::uuid;
 
 /// The most tasks that are drawn: what is more is not read by people.
@@ -65,7 +65,7 @@ impl Tree {
         }
         let mut text = line(&top, "");
         drawing.draw(top.task_id, "", &mut text);
-        io::stdout().write_all(text.as_bytes())?;
+        print(&text)?;
         Ok(Exit::Done)
     }
 }
@@ -97,5 +97,5 @@ fn rest(count: &SubtaskCounts, drawn: &[TaskLine]) -> Option<String> {
 fn line(task: &TaskLine, margin: &str) -> String {
     let words = [task.task_id.to_string(), task.action.clone(), task.status.clone(), result(task), took(task)];
     let words: Vec<String> = words.into_iter().filter(|word| !word.is_empty()).collect();
-    format!("{margin}{}\n", words.join(" "))
+    format!("{margin}{}\n", printable(&words.join(" ")))
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{not_found, result};
 use crate::cli::database::ask;
 use crate::cli::exit::Exit;
-use crate::cli::table::printable;
+use crate::cli::say::{count, note, printable, say};
 use crate::cli::values::{duration, uuid};
 
 /// The pause after the first look, and the longest between two.
@@ -45,7 +45,7 @@ impl Wait {
             for line in lines.iter().filter(|line| line.has_ended()) {
                 let said =
                     line.result_message.as_deref().map_or_else(String::new, |said| format!(": {}", printable(said)));
-                println!("{} {} {}{said}", line.task_id, line.status, result(line));
+                say!("{} {} {}{said}", line.task_id, line.status, result(line))?;
                 exit = exit.and(if line.result_status == "success" { Exit::Done } else { Exit::Failed });
             }
             open = lines.iter().filter(|line| !line.has_ended()).map(|line| line.task_id).collect();
@@ -54,7 +54,11 @@ impl Wait {
             }
             let left = self.timeout.map(|timeout| timeout.saturating_sub(since.elapsed()));
             if left.is_some_and(|left| left.is_zero()) {
-                eprintln!("longshore: {} of the tasks have not ended", open.len());
+                note!(
+                    "{} of those named {} not ended",
+                    count(open.len(), "task"),
+                    if open.len() == 1 { "has" } else { "have" }
+                );
                 return Ok(Exit::TimedOut);
             }
             tokio::time::sleep(left.map_or(pause, |left| pause.min(left))).await;

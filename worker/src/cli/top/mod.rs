@@ -9,18 +9,18 @@ mod screen;
 mod view;
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use longshore_queue::{Depth, Session, depths, inserted, pauses, queue_names, workers};
-use tokio::signal::unix::{SignalKind, signal};
+use longshore_queue::{Connect, Depth, Session, depths, inserted, pauses, queue_names, workers};
 
 use self::screen::Screen;
-use self::view::View;
-use super::database::{Database, ask};
+use self::view::{Shown, View};
+use super::database::{Database, ask, open};
 use super::exit::{BadInput, Exit};
+use super::say::{print, print_json};
 use super::values::duration;
 use super::{block_on, told};
 
@@ -36,11 +36,12 @@ const NAMES_EVERY: Duration = Duration::from_secs(15);
 /// The shortest between two looks.
 const INTERVAL_MIN: Duration = Duration::from_millis(500);
 
-/// Looks take at most one part in so many of the time, however dear they are.
+/// Looks take at most one part in so many of the time, however dear they are; one that fails is not dear.
 const SHARE: u32 = 20;
 
 /// Shows rates, depths, ages and workers, live; q or Ctrl-C ends it.
 ///
+/// A terminal that is too small shows the queues whose tasks wait the longest, and the workers that do not work, first.
 /// Depths are counted up to 1,000 a queue, priority and state, inserts among the newest 10,000 tasks; claims and ends a
 /// second are those that the workers report with their heartbeats. It reads what a reader may read. Where stdout is no
 /// terminal it prints once.
@@ -73,23 +74,26 @@ impl Top {
             );
         }
         block_on(async {
-            let mut look = Look::new(self.database.connect()?.address());
-            let mut session = self.database.session().await?;
+            let connect = self.database.connect()?;
+            let mut look = Look::new(connect.address());
+            let mut session = open(&connect).await?;
             if self.json || self.once || !io::stdout().is_terminal() {
                 let view = look.at(&mut session).await?;
-                let text = if self.json { format!("{:#}\n", view.document()) } else { view.text() };
-                io::stdout().write_all(text.as_bytes())?;
+                if self.json {
+                    print_json(&view.document())?
+                } else {
+                    print(&view.text())?
+                }
                 session.close().await;
             } else {
-                self.live(look, session).await?;
+                self.live(look, &connect, session).await?;
             }
             Ok(Exit::Done.into())
         })
     }
 
     /// Looks again and again; a database that is away for a while is said to be.
-    async fn live(&self, mut look: Look, session: Session) -> anyhow::Result<()> {
-        let (mut interrupted, mut ended) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    async fn live(&self, mut look: Look, connect: &Connect, session: Session) -> anyhow::Result<()> {
         let mut session = Some(session);
         let mut screen = Screen::open()?;
         loop {
@@ -97,25 +101,21 @@ impl Top {
             let seen = async {
                 let mut open = match session.take() {
                     Some(open) => open,
-                    None => self.database.session().await?,
+                    None => open(connect).await?,
                 };
                 let view = look.at(&mut open).await?;
                 session = Some(open);
-                anyhow::Ok(view.text())
+                anyhow::Ok(view)
             };
-            let shown = tokio::select! {
-                seen = seen => seen.unwrap_or_else(|error| format!("{}; looking again\n", told(&error))),
-                () = screen.quit() => break,
-                _ = interrupted.recv() => break,
-                _ = ended.recv() => break,
-            };
-            screen.draw(&shown)?;
-            let pause = self.interval.saturating_sub(began.elapsed()).max(began.elapsed() * (SHARE - 1));
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = screen.quit() => break,
-                _ = interrupted.recv() => break,
-                _ = ended.recv() => break,
+            let Some(seen) = screen.attend(seen).await? else { break };
+            let dear = if seen.is_ok() { began.elapsed() * (SHARE - 1) } else { Duration::ZERO };
+            screen.show(match seen {
+                Ok(view) => Shown::View(view),
+                Err(error) => Shown::Said(format!("{}; looking again\n", told(&error))),
+            })?;
+            let pause = self.interval.saturating_sub(began.elapsed()).max(dear);
+            if screen.attend(tokio::time::sleep(pause)).await?.is_none() {
+                break;
             }
         }
         Ok(())

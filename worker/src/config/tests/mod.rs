@@ -204,3 +204,14 @@ fn garbage_of_64_kib_ends_in_a_short_error() {
     let long = Config::parse(&" ".repeat(1024 * 1024 + 1), "f").expect_err("too long");
     assert_eq!(long.to_string(), "f: must be at most 1048576 bytes, got more");
 }
+
+#[test]
+fn what_a_line_has_wrong_several_times_is_told_once() {
+    // as far as a reader of TOML sees it, three keys that are none
+    let told = wrong("a:x:0:0:b:/c\nd:x:0:0:e:/f\n");
+    let mut lines: Vec<&str> = told.lines().collect();
+    let count = lines.len();
+    lines.dedup();
+    assert_eq!(lines.len(), count, "{told}");
+    assert!(told.starts_with(":1: is not TOML: ") && told.contains("\n:2: is not TOML: "), "{told}");
+}

@@ -4,8 +4,6 @@ mod reasons;
 #[cfg(test)]
 mod tests;
 
-use std::io::{self, Write};
-
 use clap::Args;
 use longshore_queue::{
     Filter, Session, Status, TaskLine, Within, ahead, find_in_tree, pauses, standing, task_lines, workers,
@@ -17,7 +15,7 @@ use self::reasons::{Facts, reasons};
 use super::not_found;
 use crate::cli::database::ask;
 use crate::cli::exit::Exit;
-use crate::cli::table::printable;
+use crate::cli::say::{print, print_json, printable};
 use crate::cli::values::uuid;
 
 /// Tasks waited for that are named at most; the rest is a number.
@@ -66,12 +64,11 @@ impl Explain {
             _ => {}
         }
         let reasons = reasons(&facts);
-        let text = if self.json {
-            format!("{:#}\n", json!({ "task_id": self.task, "status": facts.task.status, "reasons": reasons }))
+        if self.json {
+            print_json(&json!({ "task_id": self.task, "status": facts.task.status, "reasons": reasons }))?;
         } else {
-            reasons.iter().map(|reason| printable(&reason.message) + "\n").collect()
-        };
-        io::stdout().write_all(text.as_bytes())?;
+            print(&reasons.iter().map(|reason| printable(&reason.message) + "\n").collect::<String>())?;
+        }
         Ok(Exit::Done)
     }
 

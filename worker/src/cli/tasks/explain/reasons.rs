@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{AHEAD_MAX, NAMED_MAX};
-use crate::cli::values::age;
+use crate::cli::values::{age, key, word};
 
 /// What was read about a task.
 #[derive(Debug)]
@@ -155,8 +155,9 @@ fn waiting(facts: &Facts) -> Vec<Reason> {
     reasons.extend(unserved(facts));
     if task.due_in_seconds <= 0.0 && facts.ahead > 0 {
         let (count, more) = (facts.ahead, if facts.ahead >= i64::from(AHEAD_MAX) { " or more" } else { "" });
+        let tasks = if count == 1 { "due task is" } else { "due tasks are" };
         let message = format!(
-            "{count}{more} due tasks are before it in queue {:?}: a smaller priority than {} goes first",
+            "{count}{more} {tasks} before it in queue {:?}: a smaller priority than {} goes first",
             task.queue, task.priority
         );
         reasons.push(reason("behind_others", message, json!({ "ahead": count, "priority": task.priority })));
@@ -210,12 +211,12 @@ fn paused(facts: &Facts) -> Vec<Reason> {
     holds
         .map(|pause| {
             let (code, what, remedy) = match (&pause.queue, &pause.action) {
-                (Some(queue), None) => ("paused_queue", format!("queue {queue:?}"), queue.clone()),
+                (Some(queue), None) => ("paused_queue", format!("queue {queue:?}"), word(queue)),
                 (queue, action) => {
                     let action = action.as_deref().unwrap_or_default();
                     let of = queue.as_ref().map_or_else(String::new, |queue| format!(" of queue {queue:?}"));
-                    let queue = queue.as_ref().map_or_else(String::new, |queue| format!("{queue} "));
-                    ("paused_action", format!("action {action:?}{of}"), format!("{queue}--action {action}"))
+                    let queue = queue.as_ref().map_or_else(String::new, |queue| format!("{} ", word(queue)));
+                    ("paused_action", format!("action {action:?}{of}"), format!("{queue}--action {}", word(action)))
                 }
             };
             let since = pause.paused_at.to_rfc3339_opts(SecondsFormat::Secs, true);
@@ -240,6 +241,8 @@ fn unserved(facts: &Facts) -> Option<Reason> {
     if alive.is_empty() {
         let who = match facts.workers.len() {
             0 => "no worker runs".to_owned(),
+            1 if silent => "the only worker does not report".to_owned(),
+            1 => "the only worker drains".to_owned(),
             all if silent => format!("none of {all} workers reports and claims"),
             all => format!("all {all} workers drain"),
         };
@@ -258,12 +261,12 @@ fn unserved(facts: &Facts) -> Option<Reason> {
             alive.iter().flat_map(|worker| &worker.queues).map(|served| served.queue.as_str()).collect();
         served.sort_unstable();
         served.dedup();
-        let message = format!(
-            "none of {} live workers serves queue {queue:?} (they serve {}): add a section \
-            [queues.{queue}] to a worker's configuration",
-            alive.len(),
-            served.join(", ")
-        );
+        let who = match alive.len() {
+            1 => format!("the only live worker does not serve queue {queue:?} (it serves"),
+            all => format!("none of {all} live workers serves queue {queue:?} (they serve"),
+        };
+        let (served_now, section) = (served.join(", "), key(queue));
+        let message = format!("{who} {served_now}): add a section [queues.{section}] to a worker's configuration");
         return Some(reason("no_worker_of_queue", message, json!({ "workers": alive.len(), "queues": served })));
     }
     let knowing: Vec<&WorkerQueue> = lanes.iter().copied().filter(|lane| lane.actions.contains(action)).collect();
@@ -272,20 +275,29 @@ fn unserved(facts: &Facts) -> Option<Reason> {
         known.sort_unstable();
         known.dedup();
         known.truncate(NAMED_MAX as usize);
-        let message = format!(
-            "none of the {} live workers of queue {queue:?} knows action {action:?} (they know {}): add \
-            a section [actions.{action}] to a worker's configuration",
-            lanes.len(),
-            known.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ")
-        );
+        let who = match lanes.len() {
+            1 => format!("the only live worker of queue {queue:?} does not know action {action:?} (it knows"),
+            all => format!("none of the {all} live workers of queue {queue:?} knows action {action:?} (they know"),
+        };
+        let known_now = known.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+        let section = key(action);
+        let message = format!("{who} {known_now}): add a section [actions.{section}] to a worker's configuration");
         return Some(reason("unknown_action", message, json!({ "workers": lanes.len(), "actions": known })));
     }
     if facts.task.due_in_seconds <= 0.0 && knowing.iter().all(|lane| lane.free_slots == 0) {
         let slots: i32 = knowing.iter().map(|lane| lane.slots).sum();
+        let (slots_told, are) = match slots {
+            1 => ("the only slot".to_owned(), "is"),
+            _ => (format!("all {slots} slots"), "are"),
+        };
+        let who = match knowing.len() {
+            1 => "the only live worker that knows".to_owned(),
+            all => format!("the {all} live workers that know"),
+        };
+        let section = key(queue);
         let message = format!(
-            "all {slots} slots of the {} live workers that know action {action:?} in queue {queue:?} are \
-            busy: wait, raise queues.{queue}.concurrency, or start more workers",
-            knowing.len()
+            "{slots_told} of {who} action {action:?} in queue {queue:?} {are} busy: wait, raise \
+             queues.{section}.concurrency, or start more workers"
         );
         return Some(reason("slots_full", message, json!({ "workers": knowing.len(), "slots": slots })));
     }

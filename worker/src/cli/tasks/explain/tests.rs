@@ -68,16 +68,16 @@ fn each_reason_names_its_values_and_the_remedy() {
     );
     assert_eq!(
         told(|facts| facts.workers[0].state = "draining".to_owned()),
-        "no_worker: all 1 workers drain: start one (longshore worker) that serves queue \"mail\"\n"
+        "no_worker: the only worker drains: start one (longshore worker) that serves queue \"mail\"\n"
     );
     assert_eq!(
         told(|facts| facts.task.queue = "slow".to_owned()),
-        "no_worker_of_queue: none of 1 live workers serves queue \"slow\" (they serve mail): add a section \
+        "no_worker_of_queue: the only live worker does not serve queue \"slow\" (it serves mail): add a section \
          [queues.slow] to a worker's configuration\n"
     );
     assert_eq!(
         told(|facts| facts.task.action = "resize".to_owned()),
-        "unknown_action: none of the 1 live workers of queue \"mail\" knows action \"resize\" (they know send): add \
+        "unknown_action: the only live worker of queue \"mail\" does not know action \"resize\" (it knows send): add \
          a section [actions.resize] to a worker's configuration\n"
     );
     assert_eq!(
@@ -85,7 +85,7 @@ fn each_reason_names_its_values_and_the_remedy() {
             facts.workers[0].queues[0].free_slots = 0;
             facts.ahead = 7;
         }),
-        "slots_full: all 4 slots of the 1 live workers that know action \"send\" in queue \"mail\" are busy: wait, \
+        "slots_full: all 4 slots of the only live worker that knows action \"send\" in queue \"mail\" are busy: wait, \
          raise queues.mail.concurrency, or start more workers\n\
          behind_others: 7 due tasks are before it in queue \"mail\": a smaller priority than 5 goes first\n"
     );
@@ -123,4 +123,44 @@ fn a_held_task_is_as_safe_as_its_holders_heartbeat() {
     );
     assert!(held(Some(20.0)).contains("its lease ran out 5s ago"));
     assert!(held(None).starts_with("held_by_lost_worker: "));
+}
+
+#[test]
+fn several_workers_are_spoken_of_in_the_plural_and_one_slot_in_the_singular() {
+    let two = |facts: &mut Facts| facts.workers.push(facts.workers[0].clone());
+    let drain = told(|facts| {
+        facts.workers[0].state = "draining".to_owned();
+        two(facts);
+    });
+    assert!(drain.starts_with("no_worker: all 2 workers drain: "), "{drain}");
+    let none = told(|facts| {
+        facts.task.queue = "slow".to_owned();
+        two(facts);
+    });
+    assert!(none.contains(": none of 2 live workers serves queue \"slow\" (they serve mail): "), "{none}");
+    let full = told(|facts| {
+        facts.workers[0].queues[0].free_slots = 0;
+        facts.workers[0].queues[0].slots = 1;
+        facts.ahead = 1;
+    });
+    assert!(full.contains(": the only slot of the only live worker that knows action \"send\""), "{full}");
+    assert!(full.contains("in queue \"mail\" is busy: ") && full.contains(": 1 due task is before it"), "{full}");
+}
+
+#[test]
+fn a_remedy_is_one_that_a_shell_and_a_configuration_take_whatever_the_queue_is_called() {
+    let name = "a b'; rm -rf ~";
+    let told = told(|facts| {
+        facts.task.queue = name.to_owned();
+        facts.pauses.push(longshore_queue::Pause {
+            queue: Some(name.to_owned()),
+            action: None,
+            reason: None,
+            paused_at: chrono::DateTime::UNIX_EPOCH,
+            paused_by: "ann".to_owned(),
+            until: None,
+        });
+    });
+    assert!(told.contains(r"`longshore queues resume 'a b'\''; rm -rf ~'` ends that"), "{told}");
+    assert!(told.contains("add a section [queues.\"a b'; rm -rf ~\"] to"), "{told}");
 }
