@@ -85,15 +85,21 @@ impl Settler {
 
     /// Writes until the worker has ended and everything is written, or cannot be.
     pub(crate) async fn run(mut self) {
-        let turn = self.fleet.lanes.len();
         while self.gather().await {
-            self.fleet.vital.turn(turn);
+            self.turned();
             // an error has been logged and waited for by the link; what is pending stays so
             if self.write_asked().await.is_ok() && self.record().await.is_ok() && self.record_designs().await.is_ok() {
                 self.settle().await.ok();
             }
         }
         self.link.close().await;
+    }
+
+    /// The loop goes on. Said before each statement, since a turn has some for each queue: where the database takes
+    /// seconds for one, all of them last longer than a lease
+    /// (`a_slow_database_costs_a_worker_of_many_queues_no_lease`).
+    fn turned(&self) {
+        self.fleet.vital.turn(self.fleet.lanes.len());
     }
 
     /// Takes in what is there, waiting for the first if nothing is; false when the worker has ended.
@@ -218,6 +224,7 @@ impl Settler {
             self.numbered[..some].iter().map(|(attempt, _)| (attempt.held(), Arc::clone(attempt))).collect();
         let held: Vec<Held> = attempts.keys().copied().collect();
         let Some((first, _)) = self.numbered.first() else { return Ok(HashSet::new()) };
+        self.turned();
         match step!(self.link, db => record(db, first.queue(), &held, &messages)) {
             Ok(recorded) => {
                 let recorded: HashSet<Uuid> = recorded.into_iter().collect();
@@ -308,6 +315,9 @@ impl Settler {
                 return Err(error);
             }
         }
+        if !self.pending.is_empty() {
+            tokio::time::sleep(LOCKED_PAUSE).await;
+        }
         Ok(())
     }
 
@@ -316,6 +326,7 @@ impl Settler {
         if batch.is_empty() {
             return Ok(());
         }
+        self.turned();
         let began = Instant::now();
         match self.send(&batch).await {
             Ok(done) => {
@@ -408,9 +419,6 @@ impl Settler {
                 Some(Fate::Settled) => self.settled(&one, None, sent),
                 Some(Fate::Lost) | None => self.lost(&one.attempt),
             }
-        }
-        if !self.pending.is_empty() {
-            tokio::time::sleep(LOCKED_PAUSE).await;
         }
         Ok(())
     }

@@ -84,6 +84,7 @@ impl Settler {
 
     async fn write_one(&mut self, attempt: &Arc<Attempt>, ask: &Ask) -> std::result::Result<(), Unwritten> {
         let (queue, held) = (attempt.queue(), attempt.held());
+        self.turned();
         let is_held = match &ask.wanted {
             Wanted::Subtasks(tasks) => match step!(self.link, db => insert_subtasks(db, queue, held, tasks))? {
                 Insertion::Done => true,

@@ -18,6 +18,7 @@ impl Settler {
         let mut noted: HashSet<Uuid> = HashSet::new();
         for some in by_queue(with_designs.collect(), |one| one.queue()) {
             let designs: Vec<_> = some.iter().filter_map(|one| one.design_to_note()).collect();
+            self.turned();
             match step!(self.link, db => record_designs(db, some[0].queue(), &designs)) {
                 Ok(done) => noted.extend(done),
                 Err(error) if error.is_passing() => return Err(error),

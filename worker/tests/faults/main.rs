@@ -117,7 +117,8 @@ fn main() -> ExitCode {
             a_design_with_errors_or_a_wrong_filter_ends_the_task_and_the_log_says_why,
             validate_design_records_every_finding_and_fails_a_design_with_errors,
             while_a_large_design_is_read_other_attempts_begin_and_end;
-        poor: a_worker_that_cannot_renew_its_lease_claims_nothing, a_slow_database_costs_no_lease, a_half_open_heartbeat_costs_no_lease,
+        poor: a_worker_that_cannot_renew_its_lease_claims_nothing, a_slow_database_costs_no_lease,
+            a_slow_database_costs_a_worker_of_many_queues_no_lease, a_half_open_heartbeat_costs_no_lease,
             half_open_links_of_all_loops_are_got_over, a_read_only_database_is_waited_for, a_full_disk_is_waited_for,
             a_server_out_of_connections_is_waited_for;
         notices: with_notify_off_tasks_are_found_by_polling,
