@@ -126,7 +126,7 @@ fn main() -> ExitCode {
         leader: a_killed_leader_is_replaced_within_its_lease_and_a_second,
             a_leader_that_is_told_to_end_gives_the_lead_up,
             a_leader_stopped_past_its_lease_changes_nothing_when_it_wakes,
-            a_leader_that_cannot_renew_its_lead_says_so_after_its_lease;
+            a_leader_that_cannot_renew_its_lead_says_so_after_its_lease, a_leader_that_cannot_count_goes_on_with_the_rest;
         schedules: each_second_has_one_task_while_leaders_are_killed_and_stopped,
             a_schedule_that_cannot_fire_says_why_and_the_others_go_on;
         told: each_change_of_a_task_is_one_line_of_json_without_what_is_secret,
