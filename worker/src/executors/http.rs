@@ -191,7 +191,7 @@ async fn unread(mut response: Response) -> Option<ResultMessage> {
 }
 
 /// The body up to this length; the rest is left unread, which closes the connection.
-async fn read(mut response: Response, max_bytes: usize) -> reqwest::Result<Vec<u8>> {
+pub(crate) async fn read(mut response: Response, max_bytes: usize) -> reqwest::Result<Vec<u8>> {
     let mut body = Vec::new();
     while body.len() < max_bytes {
         let Some(chunk) = response.chunk().await? else { break };

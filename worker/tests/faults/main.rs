@@ -134,7 +134,7 @@ fn main() -> ExitCode {
         traces: a_tree_of_tasks_over_two_workers_is_a_trace_of_its_shape,
             failures_are_errors_and_what_nobody_began_is_a_trace_of_its_own,
             a_collector_that_hangs_costs_spans_and_nothing_else, a_collector_that_is_away_costs_spans_and_nothing_else,
-            spans_that_a_collector_refuses_are_counted;
+            what_a_collector_answers_says_how_many_spans_are_counted_as_exported;
         health: a_worker_answers_for_its_life_its_readiness_and_its_metrics;
         hostile: any_row_that_is_accepted_ends_and_no_worker_is_harmed;
         versions: an_older_worker_goes_on_while_and_after_the_schema_moves_on,
