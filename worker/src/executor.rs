@@ -219,7 +219,8 @@ impl Context {
         let message = bounded(message);
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         let extra = message.extra.as_ref().map_or(0, |extra| extra.to_string().len());
-        let bytes = message.message.len() + extra + 64;
+        let name = |name: &Option<String>| name.as_ref().map_or(0, String::len);
+        let bytes = message.message.len() + extra + name(&message.context) + name(&message.context_type) + 64;
         let reserve = if message.error { 0 } else { ERRORS_RESERVE_BYTES };
         if messages.bytes + bytes > WAITING_MESSAGES_MAX_BYTES - reserve {
             messages.dropped += 1;
