@@ -4,7 +4,7 @@ use longshore_queue::{
     ClaimRequest, Leadership, NewTask, Rescued, claim, heartbeat, insert_many, leave, orphaned_queues, record_designs,
     rescue, terminate,
 };
-use sqlx::Connection;
+use sqlx::{AssertSqlSafe, Connection};
 
 use crate::support::actor::{Actor, Batch, FROM_START, LEASE, named, success};
 use crate::support::{Database, database};
@@ -324,4 +324,23 @@ async fn what_changes_between_the_start_of_a_rescue_and_its_write_is_rescued_as_
     );
     assert_eq!(told(&leader.rescue(epoch).await), Vec::<&str>::new());
     assert_eq!(database.value::<i64>("SELECT count(*) FROM claims").await, 0);
+}
+
+#[tokio::test]
+async fn a_held_task_stays_in_its_queue_and_one_that_waits_may_leave_it() {
+    let database = database().await;
+    let mut actor = Actor::enter(&database).await;
+    database.insert(&["held"]).await;
+    let batch = actor.claim(1).await;
+    database.insert(&["waits"]).await;
+    let moved = |who: &str| format!("UPDATE tasks SET queue = 'other' {who}");
+    let mut conn = database.conn().await;
+    let refused = sqlx::query(AssertSqlSafe(moved(""))).execute(&mut conn).await.unwrap_err();
+    let refused = refused.as_database_error().unwrap();
+    assert_eq!(refused.constraint(), Some("held_task_stays_in_its_queue"));
+    database.run(&moved("WHERE status = 'queued'")).await;
+    assert_eq!(actor.succeed(&batch).await.len(), 1);
+    assert_eq!(database.history().await, "held complete attempt 1 success\nwaits queued attempt 0");
+    assert_eq!(database.value::<String>("SELECT queue::text FROM tasks WHERE status = 'queued'").await, "other");
+    database.run(&moved("")).await;
 }
