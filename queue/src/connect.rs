@@ -156,9 +156,9 @@ impl Connect {
         session.host == *self.host.borrow()
     }
 
-    /// Why no connection was made, with the database that was meant. PgBouncer refuses start-up options that it does not
-    /// know; and a statement of a new session has a name that the server knows already, or does not know any more, only
-    /// where others use the connection as well.
+    /// Why no connection was made, with the database that was meant. PgBouncer refuses start-up options that it does
+    /// not know; and a statement of a new session has a name that the server knows already, or does not know any more,
+    /// only where others use the connection as well.
     fn refused(&self, host: usize, error: sqlx::Error) -> Error {
         let is_shared = error.as_database_error().is_some_and(|refused| {
             refused.message().contains("startup parameter")

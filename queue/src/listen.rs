@@ -1,5 +1,5 @@
-//! Listening for the notifications of an INSERT, of a termination, of messages and of a drain. They only make things faster: whoever listens
-//! polls as well.
+//! Listening for the notifications of an INSERT, of a termination, of messages and of a drain. They only make things
+//! faster: whoever listens polls as well.
 
 use std::time::Duration;
 
@@ -62,7 +62,8 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens for tasks that are inserted or terminated, and for workers that shall drain. Not possible behind a pooler in transaction mode.
+    /// Listens for tasks that are inserted or terminated, and for workers that shall drain. Not possible behind a
+    /// pooler in transaction mode.
     ///
     /// # Errors
     /// Those of the database.

@@ -1,8 +1,9 @@
 //! The worker: claims tasks, runs their executors, records what comes of it.
 //!
 //! The way of a task through a worker: `claimer` takes a batch of its `lane`, from where `resume` says; each becomes an
-//! `attempt`, which runs its executor in one of the `slots`; `settler` writes what comes of it, as its `verdict` says. Beside it `pulse` says that the worker lives,
-//! `watcher` looks after what runs, `listener` hears of inserts, and on one worker of the fleet `scheduler` keeps house.
+//! `attempt`, which runs its executor in one of the `slots`; `settler` writes what comes of it, as its `verdict` says.
+//! Beside it `pulse` says that the worker lives, `watcher` looks after what runs, `listener` hears of inserts, and on
+//! one worker of the fleet `scheduler` keeps house.
 
 mod action;
 mod attempt;

@@ -1,5 +1,5 @@
-//! What only one worker of the fleet does: the active instance fires schedules, rescues, prunes and counts. Every write proves the lead
-//! to the database, so a leader that was paused past its lease changes nothing when it wakes.
+//! What only one worker of the fleet does: the active instance fires schedules, rescues, prunes and counts. Every write
+//! proves the lead to the database, so a leader that was paused past its lease changes nothing when it wakes.
 
 mod gauges;
 

@@ -176,8 +176,8 @@ impl Settler {
         }
     }
 
-    /// Records the messages that wait, in the order of each task's log. Those of a task that somebody else holds under a
-    /// lock wait for the next turn, and its outcome with them; all others go on.
+    /// Records the messages that wait, in the order of each task's log. Those of a task that somebody else holds under
+    /// a lock wait for the next turn, and its outcome with them; all others go on.
     async fn record(&mut self) -> Result<()> {
         self.pending.append(&mut self.held_back);
         self.judge_refusals();
@@ -217,7 +217,8 @@ impl Settler {
         Ok(())
     }
 
-    /// Sends the first `some` messages, which are of one queue; the tasks whose messages have to wait, since somebody else holds a lock.
+    /// Sends the first `some` messages, which are of one queue; the tasks whose messages have to wait, since somebody
+    /// else holds a lock.
     async fn record_some(&mut self, some: usize) -> Result<HashSet<Held>> {
         let messages: Vec<NumberedMessage> = self.numbered[..some].iter().map(|(_, message)| message.clone()).collect();
         let mut attempts: HashMap<Held, Arc<Attempt>> =
@@ -284,8 +285,8 @@ impl Settler {
         Ok(())
     }
 
-    /// Writes the pending outcomes, with a statement for each queue: completions, then what goes back; then those of trees,
-    /// whose tasks may be of any. The first error ends the turn: what is left stays pending.
+    /// Writes the pending outcomes, with a statement for each queue: completions, then what goes back; then those of
+    /// trees, whose tasks may be of any. The first error ends the turn: what is left stays pending.
     async fn settle(&mut self) -> Result<()> {
         // statements answer by the task; of two attempts at one, the claimer has marked the first as lost
         let (lost, held): (Vec<Verdict>, Vec<Verdict>) = std::mem::take(&mut self.pending)
@@ -423,8 +424,8 @@ impl Settler {
         Ok(())
     }
 
-    /// A batch was refused for what it holds: each is tried alone. One that is refused alone ends as a failure that says
-    /// so.
+    /// A batch was refused for what it holds: each is tried alone. One that is refused alone ends as a failure that
+    /// says so.
     async fn isolate(&mut self, mut batch: Vec<Verdict>, error: &Error) -> Result<()> {
         if batch.len() > 1 {
             let mut done = Ok(());
@@ -467,8 +468,8 @@ impl Settler {
     }
 }
 
-/// What the log says of the last attempt that a task has, when it failed. Of those before it the statement that sends the
-/// task back says so, since it knows when the next one is due.
+/// What the log says of the last attempt that a task has, when it failed. Of those before it the statement that sends
+/// the task back says so, since it knows when the next one is due.
 fn last_failure(attempt: &Attempt, outcome: &Outcome) -> Option<ResultMessage> {
     let Outcome::Retry { message, reason, .. } = outcome else { return None };
     let task = attempt.context.task();

@@ -1,5 +1,6 @@
 //! Looks after what runs: tells executors that their task was terminated or their claim lost, ends attempts whose
-//! executor blocks its thread, and gives back claims whose answer never arrived. Also says whether INSERTs shall notify.
+//! executor blocks its thread, and gives back claims whose answer never arrived. Also says whether INSERTs shall
+//! notify.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -252,8 +253,8 @@ impl Watcher {
     }
 }
 
-/// So many notifications in this time, a second; `None` while neither says anything yet: a round that comes a moment after
-/// another, since a termination was told, would make a flood of a single one.
+/// So many notifications in this time, a second; `None` while neither says anything yet: a round that comes a moment
+/// after another, since a termination was told, would make a flood of a single one.
 fn rate(wakes: u64, since: Duration) -> Option<u64> {
     (since >= LOOK || wakes > NOTIFIED_MAX).then(|| (wakes as f64 / since.as_secs_f64()) as u64)
 }

@@ -11,8 +11,8 @@ use crate::attempt::{Attempt, by_queue, fates_of};
 use crate::link::step;
 
 impl Settler {
-    /// Notes them with one statement a queue, before the outcomes are written. An outcome of a task that somebody else holds under a
-    /// lock waits for the next turn.
+    /// Notes them with one statement a queue, before the outcomes are written. An outcome of a task that somebody else
+    /// holds under a lock waits for the next turn.
     pub(super) async fn record_designs(&mut self) -> Result<()> {
         let with_designs = self.pending.iter().filter(|one| one.design_to_note().is_some()).take(MESSAGES_MAX);
         let mut noted: HashSet<Uuid> = HashSet::new();

@@ -1,4 +1,5 @@
-//! Exports spans by OTLP over HTTP, on a thread of its own: a collector that is slow, or away, costs spans and nothing else.
+//! Exports spans by OTLP over HTTP, on a thread of its own: a collector that is slow, or away, costs spans and nothing
+//! else.
 
 use std::collections::BTreeMap;
 use std::path::Path;
