@@ -260,6 +260,8 @@ impl Claimer {
                 Subtasks { open: count.map_or(0, |c| c.open), ended: count.map_or(0, |c| c.ended), list: Vec::new() };
             let (mut behind, mut bytes) = (Uuid::nil(), 0);
             while known.list.len() < SUBTASKS_SHOWN_MAX && bytes < SUBTASKS_SHOWN_MAX_BYTES {
+                // each page of each parent is a statement: where they are slow, all of them outlast a lease
+                self.fleet.vital.turn(self.number);
                 let Ok(page) = step!(self.link, db => subtasks(db, task.task_id, behind, SUBTASKS_PAGE)) else {
                     return;
                 };
