@@ -119,8 +119,8 @@ pub async fn insert_build_data(db: impl PgExecutor<'_>, data: &NewBuildData) -> 
     Ok(())
 }
 
-/// Adds an entry for a held task of this queue, whose id it takes; false when the claim is lost, or the task locked by somebody else at
-/// this moment ([`fates`](crate::fates) tells). Sent twice, the second has no effect.
+/// Adds an entry for a held task of this queue, whose id it takes; false when the claim is lost, or the task locked by
+/// somebody else at this moment ([`fates`](crate::fates) tells). Sent twice, the second has no effect.
 ///
 /// # Errors
 /// Those of the database; a refused value names its constraint.

@@ -3,8 +3,8 @@
 use sha2::{Digest, Sha256};
 
 /// The cell of a key among these names: the one of which the SHA-256 of `name/key` is the highest (rendezvous hashing).
-/// `None` where there are no names; their order says nothing. A further cell takes its even part of the keys, and no key
-/// moves between the others. `deploy/cell_of.sql` is the same for SQL.
+/// `None` where there are no names; their order says nothing. A further cell takes its even part of the keys, and no
+/// key moves between the others. `deploy/cell_of.sql` is the same for SQL.
 ///
 /// A `unique_key` holds within one database: hash by it, and so by the same key wherever the same task may come from.
 ///

@@ -53,7 +53,8 @@ pub struct ClaimRequest<'a> {
 pub struct Claimed {
     /// The database's time at the claim.
     pub claimed_at: DateTime<Utc>,
-    /// Stands for what is paused of the queue; `None`: nothing is. Once it changes, what lies before the keys may be due.
+    /// Stands for what is paused of the queue; `None`: nothing is. Once it changes, what lies before the keys may be
+    /// due.
     pub paused: Option<i64>,
     /// The tasks, in the order of the queue: by priority, `run_at`, id.
     pub tasks: Vec<Task>,

@@ -31,8 +31,8 @@ pub struct Completion {
     pub result: TaskResult,
     /// How many of its messages have the error flag.
     pub error_count: i32,
-    /// SHA-256 of the design that it worked with; `None` leaves the column as it is. Of a task of a tree it is passed over:
-    /// [`record_designs`](crate::record_designs) notes it before.
+    /// SHA-256 of the design that it worked with; `None` leaves the column as it is. Of a task of a tree it is passed
+    /// over: [`record_designs`](crate::record_designs) notes it before.
     pub design_hash: Option<[u8; 32]>,
 }
 
@@ -104,9 +104,9 @@ pub enum Locked {
     Skip,
 }
 
-/// Ends tasks of one queue, given by ascending id; returns the ids of those that were ended. One that is missing is lost, or with
-/// [`Locked::Skip`] was locked by somebody else at this moment ([`fates`] tells; send it again). All or nothing is
-/// committed; sent twice, the second has no effect.
+/// Ends tasks of one queue, given by ascending id; returns the ids of those that were ended. One that is missing is
+/// lost, or with [`Locked::Skip`] was locked by somebody else at this moment ([`fates`] tells; send it again). All or
+/// nothing is committed; sent twice, the second has no effect.
 ///
 /// # Errors
 /// Those of the database; a result that Postgres cannot store refuses the whole batch. With [`Locked::Wait`] one that
@@ -178,7 +178,8 @@ pub enum Fate {
     Lost,
 }
 
-/// Says of each task of one queue what became of it, by reading: how an unknown COMMIT is resolved, how a termination is noticed.
+/// Says of each task of one queue what became of it, by reading: how an unknown COMMIT is resolved, how a termination
+/// is noticed.
 ///
 /// # Errors
 /// Those of the database.
@@ -209,8 +210,8 @@ pub struct Forgotten {
     pub task_ids: Vec<Uuid>,
 }
 
-/// The claims of this worker that are not among `known` and older than any statement can still be under way; those whose
-/// answer is known to have failed, `unanswered`, at any age.
+/// The claims of this worker that are not among `known` and older than any statement can still be under way; those
+/// whose answer is known to have failed, `unanswered`, at any age.
 ///
 /// # Errors
 /// Those of the database.

@@ -1,5 +1,6 @@
-//! Task documents: a task with its result and its log as JSON, alone or with the tasks below it. The same documents come
-//! from SQL: `task_document(task_id)` and `task_tree_document(task_id, layers)`; `result_node_filter` is [`NodeFilter`].
+//! Task documents: a task with its result and its log as JSON, alone or with the tasks below it. The same documents
+//! come from SQL: `task_document(task_id)` and `task_tree_document(task_id, layers)`; `result_node_filter` is
+//! [`NodeFilter`].
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU8;
@@ -305,8 +306,8 @@ pub async fn documents(
     Ok(rows.into_iter().map(TaskDocument::from).collect())
 }
 
-/// Reads the results of all tasks below a task whose logs have errors, by their ids, each with the last `messages` of its
-/// log.
+/// Reads the results of all tasks below a task whose logs have errors, by their ids, each with the last `messages` of
+/// its log.
 ///
 /// # Errors
 /// Those of the database.

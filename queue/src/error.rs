@@ -129,7 +129,8 @@ impl Error {
         }
     }
 
-    /// What `CONTRACT.md` says to do about a value that was refused by a constraint, where the database itself does not.
+    /// What `CONTRACT.md` says to do about a value that was refused by a constraint, where the database itself does
+    /// not.
     pub fn remedy(&self) -> Option<String> {
         let Some(sqlx::Error::Database(refused)) = self.of_database() else { return None };
         let hinted = refused.try_downcast_ref::<PgDatabaseError>().is_some_and(|refused| refused.hint().is_some());

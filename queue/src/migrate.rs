@@ -153,8 +153,8 @@ pub async fn create_database(admin_url: &str, name: &str) -> Result<bool> {
 /// there.
 ///
 /// # Errors
-/// [`Error::SchemaNewer`], [`Error::MigrationBusy`], and those of the database, such as a lock that somebody does not let
-/// go of; what was applied before stays.
+/// [`Error::SchemaNewer`], [`Error::MigrationBusy`], and those of the database, such as a lock that somebody does not
+/// let go of; what was applied before stays.
 pub async fn migrate(connect: &Connect) -> Result<Vec<i64>> {
     let mut conn = connect.plain().await?;
     lock(&mut conn, connect.schema()).await?;

@@ -52,7 +52,8 @@ impl Pause {
     }
 }
 
-/// Pauses; one of the same is written anew. No claim that begins after its commit takes what is paused; what runs goes on.
+/// Pauses; one of the same is written anew. No claim that begins after its commit takes what is paused; what runs goes
+/// on.
 ///
 /// # Errors
 /// Those of the database.

@@ -105,8 +105,8 @@ impl TreeCursor {
     }
 }
 
-/// Reads at most `limit` messages of a task and of all below it that were not read yet, in the order of their times. None
-/// is missed, in whatever order they are committed; one that is committed late may come after younger ones.
+/// Reads at most `limit` messages of a task and of all below it that were not read yet, in the order of their times.
+/// None is missed, in whatever order they are committed; one that is committed late may come after younger ones.
 ///
 /// Looks at every task of the tree, however little was said.
 ///

@@ -16,9 +16,9 @@ pub struct NumberedMessage {
     pub message: ResultMessage,
 }
 
-/// Appends messages to held tasks of one queue; returns the ids of those whose messages are recorded. One that is missing was locked by
-/// somebody else at this moment (send its messages again, before later ones) or is lost ([`fates`](crate::fates) tells).
-/// Sent twice, the second has no effect.
+/// Appends messages to held tasks of one queue; returns the ids of those whose messages are recorded. One that is
+/// missing was locked by somebody else at this moment (send its messages again, before later ones) or is lost
+/// ([`fates`](crate::fates) tells). Sent twice, the second has no effect.
 ///
 /// # Errors
 /// Those of the database; text that Postgres cannot store (U+0000) refuses the whole batch.

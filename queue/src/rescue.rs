@@ -32,9 +32,9 @@ pub async fn orphaned_queues(db: impl PgExecutor<'_>, leadership: Leadership, wi
         .await?)
 }
 
-/// Gives the tasks of one queue back that dead workers held, of a few claims at a time; call again until nothing comes. A
-/// worker is dead when it has not reported for its lease, while `witness`, the caller's own worker, has reported without a
-/// gap for at least that long: after an outage everybody has one lease to report.
+/// Gives the tasks of one queue back that dead workers held, of a few claims at a time; call again until nothing comes.
+/// A worker is dead when it has not reported for its lease, while `witness`, the caller's own worker, has reported
+/// without a gap for at least that long: after an outage everybody has one lease to report.
 ///
 /// # Errors
 /// Those of the database.

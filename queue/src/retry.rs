@@ -5,9 +5,9 @@ use uuid::Uuid;
 
 use crate::Result;
 
-/// Inserts an ended task once more, as a new one: the same but for its id, its place in a tree, which it keeps while its
-/// parent is open, and `request_context.retry_of`, which names the old one. With `failed_only` its node filter is made
-/// from the failures of the old one. Returns the new id, or `None` when a task with its key waits already.
+/// Inserts an ended task once more, as a new one: the same but for its id, its place in a tree, which it keeps while
+/// its parent is open, and `request_context.retry_of`, which names the old one. With `failed_only` its node filter is
+/// made from the failures of the old one. Returns the new id, or `None` when a task with its key waits already.
 ///
 /// # Errors
 /// Those of the database; P0002 when there is no such task, 23514 when it has not ended, or named no failures.

@@ -1,7 +1,7 @@
 //! Schedules: rows that say when which task is inserted, and the ticks that came of them.
 //!
-//! The leader reads the rows that are [due](due_schedules), computes which of their instants have come, and hands these to
-//! [`tick`], which inserts ticks and tasks in one transaction. What a cron expression means is not known here.
+//! The leader reads the rows that are [due](due_schedules), computes which of their instants have come, and hands these
+//! to [`tick`], which inserts ticks and tasks in one transaction. What a cron expression means is not known here.
 
 use std::time::Duration;
 
@@ -94,9 +94,9 @@ pub struct Tick {
     pub lag_seconds: Option<f64>,
 }
 
-/// Decides ticks: each gets its row and, where it fires, its task, all in one transaction, or none of them. Returns what
-/// was decided: nothing for a tick that had been decided before, when the row was edited since it was read, or when the
-/// caller is not the active instance. Sent twice, the second has no effect.
+/// Decides ticks: each gets its row and, where it fires, its task, all in one transaction, or none of them. Returns
+/// what was decided: nothing for a tick that had been decided before, when the row was edited since it was read, or
+/// when the caller is not the active instance. Sent twice, the second has no effect.
 ///
 /// # Errors
 /// Those of the database.
@@ -121,8 +121,8 @@ pub async fn tick(
     unless_deposed(decided, Vec::new())
 }
 
-/// Writes into a schedule's row why it does not fire, and when to try again; an edit of the row takes it back. False when
-/// the row was edited since, or when the caller is not the active instance.
+/// Writes into a schedule's row why it does not fire, and when to try again; an edit of the row takes it back. False
+/// when the row was edited since, or when the caller is not the active instance.
 ///
 /// # Errors
 /// Those of the database.

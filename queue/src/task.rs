@@ -60,9 +60,9 @@ impl Status {
         matches!(self, Self::Running | Self::Terminating)
     }
 
-    /// The one table of legal steps: what `step` makes of a task in this state, or `None` where it may not be taken. With
-    /// open subtasks, what would be complete is requested instead, and what would be terminated is terminating, until
-    /// [`Step::Settle`].
+    /// The one table of legal steps: what `step` makes of a task in this state, or `None` where it may not be taken.
+    /// With open subtasks, what would be complete is requested instead, and what would be terminated is terminating,
+    /// until [`Step::Settle`].
     pub fn after(self, step: Step) -> Option<Self> {
         match (self, step) {
             (Self::Requested, Step::Release) | (Self::Running, Step::Requeue) => Some(Self::Queued),

@@ -133,8 +133,8 @@ impl From<RetryFailed> for TreeOutcome {
     }
 }
 
-/// Settles held tasks that belong to trees, or may, with what follows for those around them, in one transaction. Returns
-/// the ids that were settled, as [`complete`](crate::complete()) does: one that is missing may be sent again.
+/// Settles held tasks that belong to trees, or may, with what follows for those around them, in one transaction.
+/// Returns the ids that were settled, as [`complete`](crate::complete()) does: one that is missing may be sent again.
 ///
 /// # Errors
 /// Those of the database; a result that Postgres cannot store refuses the whole batch.

@@ -20,8 +20,8 @@ use crate::link::{Link, step};
 use crate::trace::{Trace, TraceId};
 use crate::{Context, Stop};
 
-/// How long an executor that was asked to stop may take to clean up before it is dropped: longer than a command is given
-/// between TERM and KILL.
+/// How long an executor that was asked to stop may take to clean up before it is dropped: longer than a command is
+/// given between TERM and KILL.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
 /// A claimed task, its executor's context and its claim.

@@ -132,8 +132,8 @@ impl Claimer {
         self.link.close().await;
     }
 
-    /// The most that a claim asks for: beside other cells twice what the last one brought, since what it asks for is not
-    /// theirs until it is answered.
+    /// The most that a claim asks for: beside other cells twice what the last one brought, since what it asks for is
+    /// not theirs until it is answered.
     fn appetite(&self) -> usize {
         if self.fleet.has_siblings { (2 * self.found).max(APPETITE_MIN) } else { BATCH_MAX }
     }
@@ -260,6 +260,8 @@ impl Claimer {
                 Subtasks { open: count.map_or(0, |c| c.open), ended: count.map_or(0, |c| c.ended), list: Vec::new() };
             let (mut behind, mut bytes) = (Uuid::nil(), 0);
             while known.list.len() < SUBTASKS_SHOWN_MAX && bytes < SUBTASKS_SHOWN_MAX_BYTES {
+                // each page of each parent is a statement: where they are slow, all of them outlast a lease
+                self.fleet.vital.turn(self.number);
                 let Ok(page) = step!(self.link, db => subtasks(db, task.task_id, behind, SUBTASKS_PAGE)) else {
                     return;
                 };
@@ -288,8 +290,8 @@ impl Claimer {
         }
     }
 
-    /// Sleeps until something is inserted (when that was heard), or it is time to look anyway: what `may` lie behind the
-    /// key is looked for before a long sleep.
+    /// Sleeps until something is inserted (when that was heard), or it is time to look anyway: what `may` lie behind
+    /// the key is looked for before a long sleep.
     async fn sleep(&self, may: bool) -> Option<Instant> {
         let notified = self.fleet.notified.load(Ordering::Acquire);
         let mut patience = if notified || !self.fleet.notify { self.lane.poll } else { BUSY_POLL.min(self.lane.poll) };

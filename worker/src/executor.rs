@@ -28,8 +28,8 @@ pub type Execution<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
 
 /// Does the work of an action. One executor serves many attempts at once.
 ///
-/// A panic ends the attempt alone. One that is asked to stop ([`Context::stopped`]) and goes on is dropped after a grace,
-/// so what must be undone is undone by `Drop`.
+/// A panic ends the attempt alone. One that is asked to stop ([`Context::stopped`]) and goes on is dropped after a
+/// grace, so what must be undone is undone by `Drop`.
 pub trait Executor: Send + Sync + 'static {
     /// Runs one attempt to its outcome.
     fn execute<'a>(&'a self, context: &'a Context) -> Execution<'a>;
@@ -159,8 +159,8 @@ impl Context {
         self.timeout
     }
 
-    /// What to hand on for traces: where the worker exports spans, that of this attempt, so that the executor's own lie in
-    /// it; else what the task's `request_context` brought.
+    /// What to hand on for traces: where the worker exports spans, that of this attempt, so that the executor's own lie
+    /// in it; else what the task's `request_context` brought.
     pub fn trace(&self) -> Option<&TraceContext> {
         self.trace.as_ref()
     }
@@ -180,8 +180,8 @@ impl Context {
         self.design.get()
     }
 
-    /// Hands the design over, before the executor starts; a second one is passed over. For whoever runs an executor: the
-    /// worker, or a test of one.
+    /// Hands the design over, before the executor starts; a second one is passed over. For whoever runs an executor:
+    /// the worker, or a test of one.
     pub fn set_design(&self, design: Resolved) {
         // there is one a task, so the second is the first
         self.design.set(design).ok();
@@ -197,8 +197,8 @@ impl Context {
         self.delivered().and_then(Delivered::model)
     }
 
-    /// The nodes that the task is about, in the order of their documents: those that its `node_filter` selects where the
-    /// action applies it, else all of the model.
+    /// The nodes that the task is about, in the order of their documents: those that its `node_filter` selects where
+    /// the action applies it, else all of the model.
     pub fn nodes(&self) -> Option<Vec<&EffectiveNode>> {
         self.delivered().and_then(Delivered::nodes)
     }
@@ -219,7 +219,8 @@ impl Context {
         let message = bounded(message);
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         let extra = message.extra.as_ref().map_or(0, |extra| extra.to_string().len());
-        let bytes = message.message.len() + extra + 64;
+        let name = |name: &Option<String>| name.as_ref().map_or(0, String::len);
+        let bytes = message.message.len() + extra + name(&message.context) + name(&message.context_type) + 64;
         let reserve = if message.error { 0 } else { ERRORS_RESERVE_BYTES };
         if messages.bytes + bytes > WAITING_MESSAGES_MAX_BYTES - reserve {
             messages.dropped += 1;
@@ -374,8 +375,8 @@ impl Context {
         !self.messages.lock().unwrap_or_else(PoisonError::into_inner).waiting.is_empty()
     }
 
-    /// Waits until there is room for more messages: for an executor that can wait, so that none is dropped. Over at once
-    /// while less than half of it is taken.
+    /// Waits until there is room for more messages: for an executor that can wait, so that none is dropped. Over at
+    /// once while less than half of it is taken.
     pub async fn room(&self) {
         loop {
             let taken = self.taken.notified();

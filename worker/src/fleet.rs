@@ -78,7 +78,8 @@ pub(crate) struct Fleet {
 #[derive(Debug)]
 pub(crate) struct Vital {
     since: Instant,
-    /// Milliseconds after `since` at which each loop last turned: one a lane, then the settler. The greatest: it has ended.
+    /// Milliseconds after `since` at which each loop last turned: one a lane, then the settler. The greatest: it has
+    /// ended.
     turned: Vec<AtomicU64>,
     /// The same for the last heartbeat that went through.
     beat: AtomicU64,
@@ -118,8 +119,8 @@ impl Vital {
         self.turned[number].store(self.now(), Ordering::Relaxed);
     }
 
-    /// The loop of this number has ended, as it should: nobody waits for it any more. A drain may take hours, in which the
-    /// claim loops are gone and heartbeats go on: `a_drain_that_outlasts_the_lease_loses_no_claim`.
+    /// The loop of this number has ended, as it should: nobody waits for it any more. A drain may take hours, in which
+    /// the claim loops are gone and heartbeats go on: `a_drain_that_outlasts_the_lease_loses_no_claim`.
     pub(crate) fn end(&self, number: usize) {
         self.turned[number].store(u64::MAX, Ordering::Relaxed);
     }

@@ -1,7 +1,7 @@
 //! What this worker tells of its tasks: a line of the log for each change of a task's state, and its spans.
 //!
-//! A change that SQL makes by itself is told by whoever meets it: of the tasks above one that has ended by the worker that
-//! recorded that end, of a task that was inserted or terminated while it waited by nobody.
+//! A change that SQL makes by itself is told by whoever meets it: of the tasks above one that has ended by the worker
+//! that recorded that end, of a task that was inserted or terminated while it waited by nobody.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -64,8 +64,8 @@ impl Journal {
         self.line("deduplicated", task.task_id, &task.action, &task.queue, task.attempt, &line);
     }
 
-    /// An outcome was written with a statement that was sent at this moment; in a tree the database says what it made of
-    /// the task.
+    /// An outcome was written with a statement that was sent at this moment; in a tree the database says what it made
+    /// of the task.
     pub(crate) fn settled(&self, one: &Verdict, change: Option<&Change>, sent: Instant) {
         let attempt = &one.attempt;
         let (event, result) = event(one, change);

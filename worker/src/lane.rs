@@ -9,8 +9,7 @@ use tokio::sync::Notify;
 use crate::metrics::LaneMetrics;
 use crate::slots::{Slot, Slots};
 
-/// The most that one claim takes: beyond it a task gets hardly cheaper (25 µs at 100, 14 µs at 500) and a batch's
-/// claims hold their rows longer.
+/// The most that one claim takes: beyond it a task gets hardly cheaper, and a batch holds its rows longer.
 pub(crate) const BATCH_MAX: usize = 500;
 
 /// One queue of a cell, as this worker serves it.

@@ -1,5 +1,5 @@
-//! What only one worker of the fleet does: the active instance fires schedules, rescues, prunes and counts. Every write proves the lead
-//! to the database, so a leader that was paused past its lease changes nothing when it wakes.
+//! What only one worker of the fleet does: the active instance fires schedules, rescues, prunes and counts. Every write
+//! proves the lead to the database, so a leader that was paused past its lease changes nothing when it wakes.
 
 mod gauges;
 
@@ -152,8 +152,10 @@ impl Scheduler {
         }
         if Instant::now() >= self.count_due {
             let began = Instant::now();
-            self.count().await?;
+            let counted = self.count().await;
+            // one that fails is as dear, and must not keep the rest of the turn away for ever
             self.count_due = Instant::now() + (began.elapsed() * COUNT_PACE).max(COUNT_INTERVAL);
+            counted?;
         }
         if Instant::now() >= self.weigh_due {
             self.weigh_due = Instant::now() + WEIGH_INTERVAL;

@@ -85,15 +85,21 @@ impl Settler {
 
     /// Writes until the worker has ended and everything is written, or cannot be.
     pub(crate) async fn run(mut self) {
-        let turn = self.fleet.lanes.len();
         while self.gather().await {
-            self.fleet.vital.turn(turn);
+            self.turned();
             // an error has been logged and waited for by the link; what is pending stays so
             if self.write_asked().await.is_ok() && self.record().await.is_ok() && self.record_designs().await.is_ok() {
                 self.settle().await.ok();
             }
         }
         self.link.close().await;
+    }
+
+    /// The loop goes on. Said before each statement, since a turn has some for each queue: where the database takes
+    /// seconds for one, all of them last longer than a lease
+    /// (`a_slow_database_costs_a_worker_of_many_queues_no_lease`).
+    fn turned(&self) {
+        self.fleet.vital.turn(self.fleet.lanes.len());
     }
 
     /// Takes in what is there, waiting for the first if nothing is; false when the worker has ended.
@@ -170,8 +176,8 @@ impl Settler {
         }
     }
 
-    /// Records the messages that wait, in the order of each task's log. Those of a task that somebody else holds under a
-    /// lock wait for the next turn, and its outcome with them; all others go on.
+    /// Records the messages that wait, in the order of each task's log. Those of a task that somebody else holds under
+    /// a lock wait for the next turn, and its outcome with them; all others go on.
     async fn record(&mut self) -> Result<()> {
         self.pending.append(&mut self.held_back);
         self.judge_refusals();
@@ -211,13 +217,15 @@ impl Settler {
         Ok(())
     }
 
-    /// Sends the first `some` messages, which are of one queue; the tasks whose messages have to wait, since somebody else holds a lock.
+    /// Sends the first `some` messages, which are of one queue; the tasks whose messages have to wait, since somebody
+    /// else holds a lock.
     async fn record_some(&mut self, some: usize) -> Result<HashSet<Held>> {
         let messages: Vec<NumberedMessage> = self.numbered[..some].iter().map(|(_, message)| message.clone()).collect();
         let mut attempts: HashMap<Held, Arc<Attempt>> =
             self.numbered[..some].iter().map(|(attempt, _)| (attempt.held(), Arc::clone(attempt))).collect();
         let held: Vec<Held> = attempts.keys().copied().collect();
         let Some((first, _)) = self.numbered.first() else { return Ok(HashSet::new()) };
+        self.turned();
         match step!(self.link, db => record(db, first.queue(), &held, &messages)) {
             Ok(recorded) => {
                 let recorded: HashSet<Uuid> = recorded.into_iter().collect();
@@ -277,8 +285,8 @@ impl Settler {
         Ok(())
     }
 
-    /// Writes the pending outcomes, with a statement for each queue: completions, then what goes back; then those of trees,
-    /// whose tasks may be of any. The first error ends the turn: what is left stays pending.
+    /// Writes the pending outcomes, with a statement for each queue: completions, then what goes back; then those of
+    /// trees, whose tasks may be of any. The first error ends the turn: what is left stays pending.
     async fn settle(&mut self) -> Result<()> {
         // statements answer by the task; of two attempts at one, the claimer has marked the first as lost
         let (lost, held): (Vec<Verdict>, Vec<Verdict>) = std::mem::take(&mut self.pending)
@@ -308,6 +316,9 @@ impl Settler {
                 return Err(error);
             }
         }
+        if !self.pending.is_empty() {
+            tokio::time::sleep(LOCKED_PAUSE).await;
+        }
         Ok(())
     }
 
@@ -316,6 +327,7 @@ impl Settler {
         if batch.is_empty() {
             return Ok(());
         }
+        self.turned();
         let began = Instant::now();
         match self.send(&batch).await {
             Ok(done) => {
@@ -409,14 +421,11 @@ impl Settler {
                 Some(Fate::Lost) | None => self.lost(&one.attempt),
             }
         }
-        if !self.pending.is_empty() {
-            tokio::time::sleep(LOCKED_PAUSE).await;
-        }
         Ok(())
     }
 
-    /// A batch was refused for what it holds: each is tried alone. One that is refused alone ends as a failure that says
-    /// so.
+    /// A batch was refused for what it holds: each is tried alone. One that is refused alone ends as a failure that
+    /// says so.
     async fn isolate(&mut self, mut batch: Vec<Verdict>, error: &Error) -> Result<()> {
         if batch.len() > 1 {
             let mut done = Ok(());
@@ -459,8 +468,8 @@ impl Settler {
     }
 }
 
-/// What the log says of the last attempt that a task has, when it failed. Of those before it the statement that sends the
-/// task back says so, since it knows when the next one is due.
+/// What the log says of the last attempt that a task has, when it failed. Of those before it the statement that sends
+/// the task back says so, since it knows when the next one is due.
 fn last_failure(attempt: &Attempt, outcome: &Outcome) -> Option<ResultMessage> {
     let Outcome::Retry { message, reason, .. } = outcome else { return None };
     let task = attempt.context.task();

@@ -1,9 +1,9 @@
 //! The slots of one queue, which the cells of a worker share: how many of its tasks run at once, and whose they are.
 //!
 //! Whoever has work takes what is free. While a task of another cell waits, no cell takes more than an equal part, and
-//! what becomes free goes to who was served longest ago. Where there are at least [`KEPT_FROM`] slots for each cell, one
-//! is kept for each, which no other ever takes: however long the tasks of the others run, a due task of any cell begins
-//! at once while that cell has none in hand.
+//! what becomes free goes to who was served longest ago. Where there are at least [`KEPT_FROM`] slots for each cell,
+//! one is kept for each, which no other ever takes: however long the tasks of the others run, a due task of any cell
+//! begins at once while that cell has none in hand.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -13,8 +13,8 @@ use crate::fleet::Fleet;
 use crate::link::{Link, step};
 use crate::timing::Timing;
 
-/// How often schedules are looked at: where nothing tells of an edit, it is seen within this. A leader with nothing to do
-/// shall cost next to nothing.
+/// How often schedules are looked at: where nothing tells of an edit, it is seen within this. A leader with nothing to
+/// do shall cost next to nothing.
 const LOOK_INTERVAL: Duration = Duration::from_secs(15);
 
 /// How often at most, when something tells that schedules may have been edited: so does every INSERT that notifies.

@@ -2,8 +2,8 @@
 //!
 //! A cron expression is read against the clock on the wall of its time zone. Where that clock is put forward or back:
 //!
-//! - An expression whose hour field begins with `*` counts hours that pass: an hour that is skipped has no ticks, an hour
-//!   that comes twice has its ticks twice. `*/15 * * * *` fires every quarter of an hour all the same.
+//! - An expression whose hour field begins with `*` counts hours that pass: an hour that is skipped has no ticks, an
+//!   hour that comes twice has its ticks twice. `*/15 * * * *` fires every quarter of an hour all the same.
 //! - Any other names times of day: one that is skipped fires when the clock has been put forward, one that comes twice
 //!   fires the first time. `30 2 * * *` fires once a day all the same. Several that are skipped together fire once.
 
@@ -87,8 +87,8 @@ impl Timing {
         std::iter::successors(next(from), |last| next(*last)).collect()
     }
 
-    /// The last `count` instants in (from, to], in order, or all where there are fewer. Looks back ever further, so that
-    /// a schedule of every second is not counted through for the year it was down.
+    /// The last `count` instants in (from, to], in order, or all where there are fewer. Looks back ever further, so
+    /// that a schedule of every second is not counted through for the year it was down.
     pub(crate) fn last_between(&self, from: DateTime<Utc>, to: DateTime<Utc>, count: usize) -> Vec<DateTime<Utc>> {
         // no tick comes more than once a second
         let mut span = i64::try_from(count).unwrap_or(i64::MAX);

@@ -121,7 +121,8 @@ impl Verdict {
         }
     }
 
-    /// The version of the design that is to be noted before the outcome is written; what completes a task notes it itself.
+    /// The version of the design that is to be noted before the outcome is written; what completes a task notes it
+    /// itself.
     pub(crate) fn design_to_note(&self) -> Option<(Held, [u8; 32])> {
         self.design.filter(|_| self.way() != Way::Complete).map(|design| (self.attempt.held(), design))
     }

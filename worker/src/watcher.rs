@@ -1,5 +1,6 @@
 //! Looks after what runs: tells executors that their task was terminated or their claim lost, ends attempts whose
-//! executor blocks its thread, and gives back claims whose answer never arrived. Also says whether INSERTs shall notify.
+//! executor blocks its thread, and gives back claims whose answer never arrived. Also says whether INSERTs shall
+//! notify.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -52,6 +53,8 @@ pub(crate) struct Watcher {
     /// When that was last taken back, and for how long it is not asked again.
     declined: Option<Instant>,
     pause: Duration,
+    /// Notifications a second, of late.
+    rate: u64,
     /// When forgotten claims were last looked for, and whether some are still to be given back.
     reconciled: Instant,
     unfinished: bool,
@@ -68,6 +71,7 @@ impl Watcher {
             asked: None,
             declined: None,
             pause: PAUSE.0,
+            rate: 0,
             reconciled: Instant::now(),
             unfinished: false,
             executors,
@@ -77,7 +81,7 @@ impl Watcher {
 
     /// Watches until the worker has ended. An error has been logged and waited for by the link.
     pub(crate) async fn run(mut self) {
-        let mut measured = Instant::now();
+        let mut counted = Instant::now();
         while self.fleet.phase() < Phase::Ended {
             let told = tokio::select! {
                 () = self.fleet.look.notified() => true,
@@ -86,10 +90,12 @@ impl Watcher {
             };
             self.show();
             self.watch_threads();
-            let wakes = self.fleet.wakes.swap(0, Ordering::Relaxed);
-            let rate = wakes as f64 / measured.elapsed().as_secs_f64();
-            measured = Instant::now();
-            self.turn(told, rate as u64).await.ok();
+            let wakes = self.fleet.wakes.load(Ordering::Relaxed);
+            if let Some(measured) = rate(wakes, counted.elapsed()) {
+                self.fleet.wakes.fetch_sub(wakes, Ordering::Relaxed);
+                (self.rate, counted) = (measured, Instant::now());
+            }
+            self.turn(told).await.ok();
         }
         self.link.close().await;
     }
@@ -127,8 +133,8 @@ impl Watcher {
 
     /// One round. The first error ends it: in a read-only database some of it would work, and the log would say in turn
     /// that the database answers and that it does not.
-    async fn turn(&mut self, told: bool, rate: u64) -> Result<()> {
-        self.ask_to_be_notified(rate).await?;
+    async fn turn(&mut self, told: bool) -> Result<()> {
+        self.ask_to_be_notified().await?;
         self.look(told).await?;
         self.reconcile().await
     }
@@ -216,20 +222,20 @@ impl Watcher {
     }
 
     /// Asks INSERTs to notify while that is cheaper than polling.
-    async fn ask_to_be_notified(&mut self, rate: u64) -> Result<()> {
+    async fn ask_to_be_notified(&mut self) -> Result<()> {
         if !self.fleet.notify || self.fleet.phase() > Phase::Working {
             return Ok(());
         }
         let notified = self.fleet.notified.load(Ordering::Acquire);
         let paused = self.declined.is_some_and(|declined| declined.elapsed() < self.pause);
-        if notified && rate > NOTIFIED_MAX {
+        if notified && self.rate > NOTIFIED_MAX {
             step!(self.link, db => idle(db, self.fleet.worker_id, None))?;
             self.pause = if self.declined.is_none() { PAUSE.0 } else { PAUSE.1.min(self.pause * 2) };
             self.declined = Some(Instant::now());
             self.asked = None;
             self.fleet.notified.store(false, Ordering::Release);
         } else if self.asked.is_none_or(|asked| asked.elapsed() > NOTIFY_FOR / 2)
-            && (notified || rate <= NOTIFIED_MAX && !paused)
+            && (notified || self.rate <= NOTIFIED_MAX && !paused)
         {
             if notified {
                 // it has been calm for as long as a request is made ahead
@@ -244,5 +250,24 @@ impl Watcher {
             }
         }
         Ok(())
+    }
+}
+
+/// So many notifications in this time, a second; `None` while neither says anything yet: a round that comes a moment
+/// after another, since a termination was told, would make a flood of a single one.
+fn rate(wakes: u64, since: Duration) -> Option<u64> {
+    (since >= LOOK || wakes > NOTIFIED_MAX).then(|| (wakes as f64 / since.as_secs_f64()) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notification_a_moment_after_a_round_is_no_flood() {
+        let seen = |wakes, ms| rate(wakes, Duration::from_millis(ms));
+        assert_eq!((seen(1, 1), seen(NOTIFIED_MAX, 999)), (None, None));
+        assert_eq!((seen(1, 1000), seen(0, 2000)), (Some(1), Some(0)));
+        assert_eq!(seen(NOTIFIED_MAX + 1, 100), Some(3010));
     }
 }

@@ -1,5 +1,5 @@
--- Reads what a settlement has made of tasks, and of the tasks above them that changed in the same transaction: those that
--- ended with the last of their subtasks, or are to run again.
+-- Reads what a settlement has made of tasks, and of the tasks above them that changed in the same transaction: those
+-- that ended with the last of their subtasks, or are to run again.
 --   $1 task_id uuid[]: tasks that it settled
 -- What one transaction settles is `updated` at one instant, its own. Index: the primary key.
 WITH RECURSIVE changed AS (

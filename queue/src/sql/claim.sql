@@ -1,7 +1,7 @@
 -- Claims up to $3 due tasks of one queue, lowest priority first and in order of run_at, from the given keys on: marks
--- them running, counts the attempt, writes one row of claims. Nothing that is paused. Returns one row a task; with none,
--- one row of NULLs, so that the caller always learns the database's time, and a number that stands for what is paused of the
--- queue, NULL when nothing is.
+-- them running, counts the attempt, writes one row of claims. Nothing that is paused. Returns one row a task; with
+-- none, one row of NULLs, so that the caller always learns the database's time, and a number that stands for what is
+-- paused of the queue, NULL when nothing is.
 --   $1 queue text             $2 actions text[], the ones this worker knows
 --   $3 limit int              $4 claim token uuid, fresh             $5 worker id uuid
 --   $6 priorities smallint[]  $7 run_at timestamptz[]  $8 task_id uuid[]: per priority, the key behind which to look

@@ -1,6 +1,6 @@
 -- Ends held tasks with their results; a terminating one ends terminated, whatever its result. Returns the ids that were
--- ended: one that is missing was locked by somebody else, or is no longer held by this claim, or belongs to a tree and is
--- left to settle_tree.
+-- ended: one that is missing was locked by somebody else, or is no longer held by this claim, or belongs to a tree and
+-- is left to settle_tree.
 --   $1 task_id uuid[]      $2 claim_token uuid[]   $3 result_status text[]   $4 messages with error flag int[]
 --   $5 details jsonb[]: NULL, or an object of message, reason, successes, failures, links, output, design_hash in hex
 --   $6 claim_token uuid[]  $7 int[]: claims of which this statement ends the last so many tasks; their rows go

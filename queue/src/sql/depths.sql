@@ -1,8 +1,8 @@
--- How much waits and how much is claimed, per queue and state, counted up to $1 rows each, and the age of the oldest due
--- task in seconds.
+-- How much waits and how much is claimed, per queue and state, counted up to $1 rows each, and the age of the oldest
+-- due task in seconds.
 --   $1 bound int   $2 queues text[]
--- Index: tasks_ready, one range a queue and priority; what is claimed by the primary key. Walks dead entries: the caller
--- bounds how often.
+-- Index: tasks_ready, one range a queue and priority; what is claimed by the primary key. Walks dead entries: the
+-- caller bounds how often.
 WITH running AS MATERIALIZED (
     SELECT
         tasks.queue,

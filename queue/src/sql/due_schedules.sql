@@ -1,5 +1,5 @@
--- The schedules that are due or will be soon, at most $1, those that wait longest first. What is due soon lets the leader
--- sleep until just then.
+-- The schedules that are due or will be soon, at most $1, those that wait longest first. What is due soon lets the
+-- leader sleep until just then.
 --   $1 limit int   $2 how soon, in seconds float8
 -- Reads all rows of schedules: there is no index on what a tick changes. No locks.
 SELECT

@@ -1,5 +1,5 @@
--- How many transaction ids, and multixacts, back the oldest row of each database may be, and from where on autovacuum is
--- forced to look; the oldest first.
+-- How many transaction ids, and multixacts, back the oldest row of each database may be, and from where on autovacuum
+-- is forced to look; the oldest first.
 -- Index: none.
 SELECT
     datname::text AS database,

@@ -1,8 +1,8 @@
 -- What the schema is made of: one row for each object with its facts, and once more the facts with {schema} for the
--- schema's name, which a few functions have in their text. Partitions are left out, and what is not the same on servers of
--- all versions and builds: NOT NULL as a constraint (18), a view's text (16), the body of task_uuidv7, how data_element is
--- stored (by whether there is lz4), and pg_temp behind the schema in a function's search_path (by whether its migration was
--- applied in one session with the first).
+-- schema's name, which a few functions have in their text. Partitions are left out, and what is not the same on servers
+-- of all versions and builds: NOT NULL as a constraint (18), a view's text (16), the body of task_uuidv7, how
+-- data_element is stored (by whether there is lz4), and pg_temp behind the schema in a function's search_path (by
+-- whether its migration was applied in one session with the first).
 -- Index: none; the catalog alone.
 WITH relation AS MATERIALIZED (
     SELECT oid, relname, relkind, relpersistence, relrowsecurity, reloptions

@@ -1,5 +1,6 @@
--- Who has which of these rights: the roles named, as far as they exist, and the session's own user, who is judged as the
--- role $6 unless it owns the tables or is a member of any of them. A right upon something that is not there is left out.
+-- Who has which of these rights: the roles named, as far as they exist, and the session's own user, who is judged as
+-- the role $6 unless it owns the tables or is a member of any of them. A right upon something that is not there is left
+-- out.
 --   $1 roles text[]   $2 privileges text[]   $3 kinds text[]: schema, table, column, sequence or function
 --   $4 objects text[]   $5 columns text[], NULL but for a column: one right a place
 --   $6 role text: that of a worker

@@ -1,6 +1,6 @@
 -- What has been due for longer than $1 seconds, by queue and action, as the 1000 longest waiting of each queue and
--- priority show it: whether a pause holds it, and whether a worker that is alive serves it, or may, since one of an earlier
--- version does not say what it serves.
+-- priority show it: whether a pause holds it, and whether a worker that is alive serves it, or may, since one of an
+-- earlier version does not say what it serves.
 --   $1 wait in seconds float8   $2 limit int: so many queues, the first by name
 -- Index: tasks_ready, once for each queue to find its name, then one range a queue and priority.
 WITH RECURSIVE queue (name, number) AS (

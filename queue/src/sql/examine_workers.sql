@@ -1,4 +1,5 @@
--- Workers whose lease has run out for longer than $1 seconds, and which are still there, with the tasks in their claims.
+-- Workers whose lease has run out for longer than $1 seconds, and which are still there, with the tasks in their
+-- claims.
 --   $1 grace in seconds float8
 -- Index: claims_worker.
 SELECT

@@ -1,4 +1,5 @@
--- The newest tasks of a tree before an id that pass a filter, from layer $9 to $10 below a task, which is layer 1 itself.
+-- The newest tasks of a tree before an id that pass a filter, from layer $9 to $10 below a task, which is layer 1
+-- itself.
 --   $1 task_id uuid, exclusive       $2 limit int                    $3 queue text or NULL   $4 action text or NULL
 --   $5 statuses text[] or NULL       $6 result statuses text[] or NULL
 --   $7 name of the schedule that inserted it, text or NULL           $8 task_id uuid: the uppermost

@@ -1,5 +1,5 @@
--- Inserts tasks below a held task. Sent twice, the second has no effect, since their ids come with them. Returns whether
--- the task is held and runs: else nothing is inserted.
+-- Inserts tasks below a held task. Sent twice, the second has no effect, since their ids come with them. Returns
+-- whether the task is held and runs: else nothing is inserted.
 --   $1 task_id uuid[]         $2 action text[]              $3 queue text[], NULL: the task's own
 --   $4 priority smallint[]    $5 payload jsonb[]            $6 design_ref text[]   $7 node_filter jsonb[]
 --   $8 request_context jsonb[] $9 run_at timestamptz[]      $10 max_attempts smallint[]

@@ -1,5 +1,5 @@
--- For how many seconds the oldest transaction has been open that keeps vacuum from dead rows; 0 when none does. Sessions of
--- other roles are seen by members of pg_read_all_stats alone.
+-- For how many seconds the oldest transaction has been open that keeps vacuum from dead rows; 0 when none does.
+-- Sessions of other roles are seen by members of pg_read_all_stats alone.
 -- Index: none.
 SELECT coalesce(extract(epoch FROM now() - min(holder.since)), 0)::float8
 FROM (

@@ -1,5 +1,5 @@
--- The queues of the claims that rescue would take; parameters and rules as there. Buries dead workers that have no claim
--- left.
+-- The queues of the claims that rescue would take; parameters and rules as there. Buries dead workers that have no
+-- claim left.
 --   $1 identity uuid   $2 epoch bigint: the leader's   $3 worker_id uuid: the witness
 -- Index: the primary keys, claims_worker.
 WITH leader AS MATERIALIZED (

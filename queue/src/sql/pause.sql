@@ -1,5 +1,5 @@
--- Pauses a queue, an action, or an action of a queue, from now on; a pause of it that is there is written anew. Pauses that
--- hold no more are cleared away.
+-- Pauses a queue, an action, or an action of a queue, from now on; a pause of it that is there is written anew. Pauses
+-- that hold no more are cleared away.
 --   $1 queue text or NULL: any   $2 action text or NULL: any   $3 reason text or NULL   $4 who, text; NULL: the session's user
 --   $5 until timestamptz or NULL   $6 for so long instead, interval or NULL
 -- Locks: the rows that it writes. Wakes the workers, which changes nothing for them.

@@ -5,8 +5,8 @@
 --   $3 task_id uuid[]    $4 sequence int[]       $5 error boolean[]   $6 message text[]
 --   $7 context text[]    $8 context_type text[]  $9 extra jsonb[]     the messages
 --   $10 queue text, that of all the tasks
--- Index: the primary keys. FOR SHARE keeps the claim in place until the messages are committed, without waiting, so that
--- one foreign lock does not hold up the others.
+-- Index: the primary keys. FOR SHARE keeps the claim in place until the messages are committed, without waiting, so
+-- that one foreign lock does not hold up the others.
 WITH held AS MATERIALIZED (
     SELECT tasks.task_id
     FROM unnest($1::uuid[], $2::uuid[]) AS given (task_id, claim_token)

@@ -1,5 +1,6 @@
--- Notes on held tasks which version of its design each works with; one that says so already is not written again. Returns
--- the ids of the tasks that say so: one that is missing was locked by somebody else, or is no longer held by this claim.
+-- Notes on held tasks which version of its design each works with; one that says so already is not written again.
+-- Returns the ids of the tasks that say so: one that is missing was locked by somebody else, or is no longer held by
+-- this claim.
 --   $1 task_id uuid[]   $2 claim_token uuid[]   $3 design_hash bytea[], SHA-256   $4 queue text, that of all of them
 -- Index: the primary key. For tasks that go back or belong to a tree; complete.sql notes it on the others, with one
 -- version of the row less.

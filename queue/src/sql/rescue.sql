@@ -1,6 +1,6 @@
 -- Gives the tasks of dead workers back to the queue: queued again at once, the attempt counted; complete with a failure
--- when the attempts are used up; terminated when that was asked for. One row a task. One that would end and belongs to a
--- tree is left to rescue_trees. A lost attempt leaves a message in the log, and counts as an error. One whose number
+-- when the attempts are used up; terminated when that was asked for. One row a task. One that would end and belongs to
+-- a tree is left to rescue_trees. A lost attempt leaves a message in the log, and counts as an error. One whose number
 -- another message has taken, of a worker that is not dead after all, comes with the next call.
 --   $1 identity uuid   $2 epoch bigint: the leader's   $3 worker_id uuid: the witness   $4 limit of claims int
 --   $5 queue text: that of the claims

@@ -1,5 +1,5 @@
--- Ends the tasks of trees that dead workers held and that have no attempt left, or are terminating; parameters, rules and
--- the message in the log as in rescue. One row a task.
+-- Ends the tasks of trees that dead workers held and that have no attempt left, or are terminating; parameters, rules
+-- and the message in the log as in rescue. One row a task.
 --   $1 identity uuid   $2 epoch bigint: the leader's   $3 worker_id uuid: the witness   $4 limit of claims int
 WITH rescued AS MATERIALIZED (
     SELECT task_id, queue, status

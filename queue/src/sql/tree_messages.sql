@@ -2,8 +2,8 @@
 --   $1 task_id uuid: the top   $2 jsonb: task_id to the last sequence read; nothing was read of one that is not named
 --   $3 limit int
 -- What is read is kept by task, since numbers have no gaps and times do not tell what was committed later.
--- Index: the primary key of tasks, tasks_subtasks for tasks that have any, then the primary key of result_message, once a
--- task. No locks; one snapshot.
+-- Index: the primary key of tasks, tasks_subtasks for tasks that have any, then the primary key of result_message, once
+-- a task. No locks; one snapshot.
 WITH RECURSIVE tree AS (
     SELECT tasks.task_id, tasks.action::text AS action, tasks.has_subtasks
     FROM tasks

@@ -1,10 +1,10 @@
 //! Workers that stop reporting, and what becomes of their tasks.
 
 use longshore_queue::{
-    ClaimRequest, Leadership, NewTask, Rescued, claim, heartbeat, insert_many, leave, orphaned_queues, rescue,
-    terminate,
+    ClaimRequest, Leadership, NewTask, Rescued, claim, heartbeat, insert_many, leave, orphaned_queues, record_designs,
+    rescue, terminate,
 };
-use sqlx::Connection;
+use sqlx::{AssertSqlSafe, Connection};
 
 use crate::support::actor::{Actor, Batch, FROM_START, LEASE, named, success};
 use crate::support::{Database, database};
@@ -295,4 +295,52 @@ async fn a_claim_of_a_worker_that_does_not_say_its_queue_is_rescued() {
         .await;
     assert_eq!(database.value::<String>("SELECT queue::text FROM claims").await, "default");
     assert_eq!(told(&leader.rescue(epoch).await), ["queued"]);
+}
+
+#[tokio::test]
+async fn what_changes_between_the_start_of_a_rescue_and_its_write_is_rescued_as_it_is_then() {
+    let database = database().await;
+    let (mut leader, epoch, mut slow, batch) = dead_with(&database, &[named("a"), named("b")]).await;
+    // a rescue that has begun waits here
+    let mut lead = database.conn().await;
+    let mut lead = lead.begin().await.unwrap();
+    sqlx::query("SELECT FROM active_instance FOR UPDATE").execute(&mut *lead).await.unwrap();
+    let leadership = Leadership { identity: leader.worker_id, epoch };
+    let mut conn = database.conn().await;
+    let rescuing = rescue(&mut conn, leadership, leader.worker_id, "default");
+    let changing = async {
+        database.until_one_waits().await;
+        let noted = [(batch.held[1], [7; 32])];
+        let noted = record_designs(slow.session.step().await.unwrap().db(), "default", &noted).await.unwrap();
+        assert_eq!(noted, [batch.held[1].task_id]);
+        terminate(&mut database.conn().await, batch.held[0].task_id, Some("ann")).await.unwrap();
+        lead.rollback().await.unwrap();
+    };
+    let (rescued, ()) = tokio::join!(rescuing, changing);
+    assert_eq!(told(&rescued.unwrap()), ["queued", "terminated"]);
+    assert_eq!(
+        database.history().await,
+        "a terminated attempt 1 failure terminated by ann\nb queued attempt 1 worker_died"
+    );
+    assert_eq!(told(&leader.rescue(epoch).await), Vec::<&str>::new());
+    assert_eq!(database.value::<i64>("SELECT count(*) FROM claims").await, 0);
+}
+
+#[tokio::test]
+async fn a_held_task_stays_in_its_queue_and_one_that_waits_may_leave_it() {
+    let database = database().await;
+    let mut actor = Actor::enter(&database).await;
+    database.insert(&["held"]).await;
+    let batch = actor.claim(1).await;
+    database.insert(&["waits"]).await;
+    let moved = |who: &str| format!("UPDATE tasks SET queue = 'other' {who}");
+    let mut conn = database.conn().await;
+    let refused = sqlx::query(AssertSqlSafe(moved(""))).execute(&mut conn).await.unwrap_err();
+    let refused = refused.as_database_error().unwrap();
+    assert_eq!(refused.constraint(), Some("held_task_stays_in_its_queue"));
+    database.run(&moved("WHERE status = 'queued'")).await;
+    assert_eq!(actor.succeed(&batch).await.len(), 1);
+    assert_eq!(database.history().await, "held complete attempt 1 success\nwaits queued attempt 0");
+    assert_eq!(database.value::<String>("SELECT queue::text FROM tasks WHERE status = 'queued'").await, "other");
+    database.run(&moved("")).await;
 }

@@ -58,8 +58,9 @@ impl Readings {
         Self { kept_max_bytes, at_once: Arc::new(Semaphore::new(READ_AT_ONCE)), state: Arc::default() }
     }
 
-    /// The reading of a design, on a thread of its own. One that has begun goes on where this future is dropped: whoever
-    /// comes next finds it further on, or done. One that waits for its turn and that nobody waits for is not begun.
+    /// The reading of a design, on a thread of its own. One that has begun goes on where this future is dropped:
+    /// whoever comes next finds it further on, or done. One that waits for its turn and that nobody waits for is not
+    /// begun.
     ///
     /// # Errors
     /// What a panic said. It is not remembered.

@@ -188,7 +188,8 @@ pub(crate) fn authority(url: &Url) -> String {
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-/// What an error shows of a text that was not read: all but the query; of one that may hold a password, the scheme alone.
+/// What an error shows of a text that was not read: all but the query; of one that may hold a password, the scheme
+/// alone.
 fn shown_unread(text: &str) -> String {
     let (scheme, rest) = text.split_once(':').unwrap_or(("", text));
     let head = text.split(['?', '#']).next().unwrap_or_default();

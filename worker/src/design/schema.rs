@@ -306,7 +306,8 @@ enum Path<'p> {
     Index(&'p Path<'p>, usize),
 }
 
-/// Whether a value here may be a password: what stands below `oob`, and what a boot action writes to a node or gets it from.
+/// Whether a value here may be a password: what stands below `oob`, and what a boot action writes to a node or gets it
+/// from.
 fn may_be_secret(path: &Path<'_>) -> bool {
     match path {
         Path::Root => false,

@@ -1,8 +1,8 @@
 //! Runs a program: the task on its stdin, messages from what it prints, the outcome from how it exits.
 //!
-//! What an attempt started ends with it: the program leads a process group, which gets KILL when the program has exited,
-//! when the attempt ran out of its grace, and when its future is dropped. A descendant that leaves the group (setsid)
-//! escapes; it cannot hold up the attempt.
+//! What an attempt started ends with it: the program leads a process group, which gets KILL when the program has
+//! exited, when the attempt ran out of its grace, and when its future is dropped. A descendant that leaves the group
+//! (setsid) escapes; it cannot hold up the attempt.
 
 mod ending;
 mod output;

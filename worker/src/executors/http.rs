@@ -19,8 +19,8 @@ use super::{input, protocol};
 use crate::config::HttpSettings;
 use crate::{Context, Execution, Executor, Stop, tls};
 
-/// How long resolution, connecting and TLS may take together: an endpoint behind a gateway that starts it takes longer to
-/// answer, not to connect.
+/// How long resolution, connecting and TLS may take together: an endpoint behind a gateway that starts it takes longer
+/// to answer, not to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How much of an answer is read: a result, its messages and an output.
@@ -181,8 +181,8 @@ impl Executor for Http {
     }
 }
 
-/// What to say of a body that is not read, since its Content-Type is not JSON: nothing of an empty one. What is not declared
-/// as JSON says nothing, so that echoed data can do nothing.
+/// What to say of a body that is not read, since its Content-Type is not JSON: nothing of an empty one. What is not
+/// declared as JSON says nothing, so that echoed data can do nothing.
 async fn unread(mut response: Response) -> Option<ResultMessage> {
     let content_type = response.headers().get(CONTENT_TYPE).cloned();
     // one that does not come is as good as none
@@ -191,7 +191,7 @@ async fn unread(mut response: Response) -> Option<ResultMessage> {
 }
 
 /// The body up to this length; the rest is left unread, which closes the connection.
-async fn read(mut response: Response, max_bytes: usize) -> reqwest::Result<Vec<u8>> {
+pub(crate) async fn read(mut response: Response, max_bytes: usize) -> reqwest::Result<Vec<u8>> {
     let mut body = Vec::new();
     while body.len() < max_bytes {
         let Some(chunk) = response.chunk().await? else { break };

@@ -1,7 +1,7 @@
 //! What a program prints and an endpoint answers: objects with a message, a result, or both. Pure.
 //!
-//! Whoever says something must be heard as said: an object with an unknown or wrong key is no object of ours and becomes
-//! an error message, and if it held a result, the attempt does not pass as a success.
+//! Whoever says something must be heard as said: an object with an unknown or wrong key is no object of ours and
+//! becomes an error message, and if it held a result, the attempt does not pass as a success.
 
 mod build_data;
 mod subtasks;
@@ -39,8 +39,8 @@ pub(crate) struct Said {
 }
 
 impl Said {
-    /// Passes on what is to be written besides messages and the outcome. What is wrong with subtasks keeps the attempt from
-    /// passing; what is wrong with build data is said in the log.
+    /// Passes on what is to be written besides messages and the outcome. What is wrong with subtasks keeps the attempt
+    /// from passing; what is wrong with build data is said in the log.
     pub(crate) fn ask(&mut self, context: &Context) {
         if let Some(problem) = self.bad_subtasks.take() {
             context.refuse_subtasks(problem);
@@ -85,8 +85,8 @@ impl Verdict {
         }
     }
 
-    /// What the verdict makes of the attempt when nothing speaks against it; and, for the task's log, what of the result
-    /// the outcome has no place for.
+    /// What the verdict makes of the attempt when nothing speaks against it; and, for the task's log, what of the
+    /// result the outcome has no place for.
     pub(crate) fn settle(self) -> (Outcome, Option<ResultMessage>) {
         match self {
             Self::Ended(result) => (Outcome::Ended(result), None),

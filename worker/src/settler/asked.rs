@@ -24,8 +24,9 @@ enum Unwritten {
 }
 
 impl Settler {
-    /// Writes what attempts have asked for, one statement each, in turns, so that one that asks for much holds nobody up.
-    /// What is asked of a task that somebody else holds under a lock waits for the next turn, and its outcome with it.
+    /// Writes what attempts have asked for, one statement each, in turns, so that one that asks for much holds nobody
+    /// up. What is asked of a task that somebody else holds under a lock waits for the next turn, and its outcome with
+    /// it.
     pub(super) async fn write_asked(&mut self) -> Result<()> {
         self.asked = false;
         let began = Instant::now();
@@ -84,6 +85,7 @@ impl Settler {
 
     async fn write_one(&mut self, attempt: &Arc<Attempt>, ask: &Ask) -> std::result::Result<(), Unwritten> {
         let (queue, held) = (attempt.queue(), attempt.held());
+        self.turned();
         let is_held = match &ask.wanted {
             Wanted::Subtasks(tasks) => match step!(self.link, db => insert_subtasks(db, queue, held, tasks))? {
                 Insertion::Done => true,

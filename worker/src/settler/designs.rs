@@ -11,13 +11,14 @@ use crate::attempt::{Attempt, by_queue, fates_of};
 use crate::link::step;
 
 impl Settler {
-    /// Notes them with one statement a queue, before the outcomes are written. An outcome of a task that somebody else holds under a
-    /// lock waits for the next turn.
+    /// Notes them with one statement a queue, before the outcomes are written. An outcome of a task that somebody else
+    /// holds under a lock waits for the next turn.
     pub(super) async fn record_designs(&mut self) -> Result<()> {
         let with_designs = self.pending.iter().filter(|one| one.design_to_note().is_some()).take(MESSAGES_MAX);
         let mut noted: HashSet<Uuid> = HashSet::new();
         for some in by_queue(with_designs.collect(), |one| one.queue()) {
             let designs: Vec<_> = some.iter().filter_map(|one| one.design_to_note()).collect();
+            self.turned();
             match step!(self.link, db => record_designs(db, some[0].queue(), &designs)) {
                 Ok(done) => noted.extend(done),
                 Err(error) if error.is_passing() => return Err(error),

@@ -14,8 +14,8 @@ use crate::metrics::Finish;
 use crate::verdict::{Verdict, Way};
 
 impl Settler {
-    /// Reads, where somebody wants to know, what the database made of tasks with subtasks, and what followed for the tasks
-    /// above those that ended. One subtask stands for all of its parent's that ended with one statement.
+    /// Reads, where somebody wants to know, what the database made of tasks with subtasks, and what followed for the
+    /// tasks above those that ended. One subtask stands for all of its parent's that ended with one statement.
     pub(super) async fn changes(&mut self, batch: &[Verdict], done: &HashSet<Uuid>) -> HashMap<Uuid, Change> {
         if batch.first().is_none_or(|one| one.way() != Way::Tree) || !self.fleet.journal.asks() {
             return HashMap::new();

@@ -1,8 +1,8 @@
 //! Traces: which one a task belongs to, what its executor is told of it, and the spans that are exported.
 //!
 //! Nothing of a trace is stored. The id of a task's span follows from the task's id, that of an attempt's span from the
-//! claim's token, and a trace that no producer began has its uppermost task's id: so each worker knows the parent of every
-//! span, whoever exports that.
+//! claim's token, and a trace that no producer began has its uppermost task's id: so each worker knows the parent of
+//! every span, whoever exports that.
 
 mod context;
 mod otlp;
@@ -129,8 +129,8 @@ impl Trace {
     }
 }
 
-/// A share of all traces, the same on every worker: by a hash of their ids, since those of tasks that were inserted in one
-/// moment have much in common.
+/// A share of all traces, the same on every worker: by a hash of their ids, since those of tasks that were inserted in
+/// one moment have much in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sample {
     below: u64,

@@ -1,4 +1,5 @@
-//! Exports spans by OTLP over HTTP, on a thread of its own: a collector that is slow, or away, costs spans and nothing else.
+//! Exports spans by OTLP over HTTP, on a thread of its own: a collector that is slow, or away, costs spans and nothing
+//! else.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,7 +20,7 @@ use uuid::Uuid;
 
 use super::span::text;
 use crate::config::{ConfigError, Otlp};
-use crate::executors::http::causes;
+use crate::executors::http::{causes, read};
 use crate::{Secret, tls};
 
 /// Spans that wait for export, some MiB: beyond it further ones are dropped, and counted.
@@ -37,6 +38,9 @@ const TRIES: u32 = 3;
 /// The pause before a batch is sent again, where the collector does not say; and the longest that it may say.
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// How much of an answer is read: a number, and a text that nobody reads.
+const ANSWER_MAX_BYTES: usize = 64 * 1024;
 
 /// How long the end of the worker waits for the last spans.
 const LAST_WORDS: Duration = Duration::from_secs(3);
@@ -218,8 +222,8 @@ impl Sending {
         let response = request.send().await.map_err(broken)?;
         let status = response.status();
         if status.is_success() {
-            let answer = response.bytes().await.map_err(broken)?;
-            let answer = ExportTraceServiceResponse::decode(answer).unwrap_or_default();
+            let answer = read(response, ANSWER_MAX_BYTES).await.map_err(broken)?;
+            let answer = ExportTraceServiceResponse::decode(&*answer).unwrap_or_default();
             let rejected = answer.partial_success.map_or(0, |partial| partial.rejected_spans);
             return Ok(u64::try_from(rejected).unwrap_or(0));
         }

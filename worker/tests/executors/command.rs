@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::process;
 use std::time::{Duration, Instant};
 
+use longshore_queue::ResultMessage;
 use longshore_worker::config::{CommandSettings, Stdout};
 use longshore_worker::executors::Command;
 use longshore_worker::{Executor, Secret, Stop};
@@ -374,6 +375,17 @@ async fn a_message_that_is_too_long_for_a_log_is_cut_and_says_so() {
     let notice = "x [cut: the message has 100000 bytes, 81920 are kept] [left out: extra has 100002 bytes, at most 81920 are kept]";
     assert!(message.message.ends_with(notice), "{}", &message.message[81_900..]);
     assert_eq!((&message.extra, message.context.as_deref()), (&None, Some("n1")));
+}
+
+#[tokio::test]
+async fn messages_that_wait_are_bounded_with_the_names_of_what_they_are_about() {
+    let context = attempt().context;
+    let about = || ResultMessage { context: Some("c".repeat(1000)), ..ResultMessage::note("n") };
+    (0..10_000).for_each(|_| context.message(about()));
+    let kept = context.take_messages();
+    let bytes: usize = kept.iter().filter_map(|message| message.context.as_ref()).map(String::len).sum();
+    assert!((500_000..1_048_576).contains(&bytes), "{bytes}");
+    assert!(kept.last().is_some_and(|notice| notice.message.ends_with("faster than they could be recorded")));
 }
 
 #[tokio::test]

@@ -1,12 +1,14 @@
 //! A collector that takes spans by OTLP over HTTP, as real ones do, and what stories ask of them.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
+use futures_util::stream::repeat;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
@@ -41,6 +43,8 @@ pub(crate) enum Mood {
     TakesAllButOne,
     Refuses,
     Hangs,
+    /// Takes all, and answers without an end.
+    Drones,
 }
 
 fn attribute(attributes: &[KeyValue], key: &str) -> String {
@@ -86,13 +90,13 @@ impl Collector {
             heard.lock().unwrap().extend(said);
             let mut answer = ExportTraceServiceResponse::default();
             match mood {
-                Mood::Takes => {}
+                Mood::Takes | Mood::Drones => {}
                 Mood::TakesAllButOne => {
                     let refused =
                         ExportTracePartialSuccess { rejected_spans: 1, error_message: "one too many".to_owned() };
                     answer.partial_success = Some(refused);
                 }
-                Mood::Refuses => return (StatusCode::BAD_REQUEST, Vec::new()),
+                Mood::Refuses => return (StatusCode::BAD_REQUEST, Body::empty()),
                 Mood::Hangs => std::future::pending().await,
             }
             let request = ExportTraceServiceRequest::decode(body).unwrap();
@@ -103,7 +107,8 @@ impl Collector {
                 let spans = of_resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
                 into.lock().unwrap().extend(spans.map(|span| Taken { span, worker: worker.clone() }));
             }
-            (StatusCode::OK, answer.encode_to_vec())
+            let drone = || Body::from_stream(repeat(Ok::<_, Infallible>(Bytes::from_static(&[0; 1024]))));
+            (StatusCode::OK, if mood == Mood::Drones { drone() } else { Body::from(answer.encode_to_vec()) })
         };
         let router = Router::new().route("/v1/traces", post(take));
         tokio::spawn(async move { axum::serve(listener, router).await });

@@ -83,3 +83,18 @@ pub(crate) async fn a_leader_that_cannot_renew_its_lead_says_so_after_its_lease(
     server.restart().unwrap();
     rig.database.until(&leads(1)).await;
 }
+
+pub(crate) async fn a_leader_that_cannot_count_goes_on_with_the_rest() {
+    let rig = Rig::new().await;
+    // what the count reads and no claim does
+    rig.database.run("ALTER TABLE pauses RENAME COLUMN reason TO why").await;
+    let worker = rig.start(Setup { binary: true, ..Setup::default() });
+    worker.works().await;
+    worker.says("the database refuses a step").await;
+    let since = Instant::now();
+    while !worker.get("/metrics").await.1.contains("longshore_db_table_bytes") {
+        assert!(since.elapsed() < Duration::from_secs(20), "the tables are not weighed");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(worker.said("the database refuses a step").len(), 1);
+}

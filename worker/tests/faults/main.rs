@@ -120,7 +120,8 @@ fn main() -> ExitCode {
             a_design_with_errors_or_a_wrong_filter_ends_the_task_and_the_log_says_why,
             validate_design_records_every_finding_and_fails_a_design_with_errors,
             while_a_large_design_is_read_other_attempts_begin_and_end;
-        poor: a_worker_that_cannot_renew_its_lease_claims_nothing, a_slow_database_costs_no_lease, a_half_open_heartbeat_costs_no_lease,
+        poor: a_worker_that_cannot_renew_its_lease_claims_nothing, a_slow_database_costs_no_lease,
+            a_slow_database_costs_a_worker_of_many_queues_no_lease, a_half_open_heartbeat_costs_no_lease,
             half_open_links_of_all_loops_are_got_over, a_read_only_database_is_waited_for, a_full_disk_is_waited_for,
             a_server_out_of_connections_is_waited_for;
         notices: with_notify_off_tasks_are_found_by_polling,
@@ -128,7 +129,7 @@ fn main() -> ExitCode {
         leader: a_killed_leader_is_replaced_within_its_lease_and_a_second,
             a_leader_that_is_told_to_end_gives_the_lead_up,
             a_leader_stopped_past_its_lease_changes_nothing_when_it_wakes,
-            a_leader_that_cannot_renew_its_lead_says_so_after_its_lease;
+            a_leader_that_cannot_renew_its_lead_says_so_after_its_lease, a_leader_that_cannot_count_goes_on_with_the_rest;
         schedules: each_second_has_one_task_while_leaders_are_killed_and_stopped,
             a_schedule_that_cannot_fire_says_why_and_the_others_go_on;
         told: each_change_of_a_task_is_one_line_of_json_without_what_is_secret,
@@ -136,7 +137,7 @@ fn main() -> ExitCode {
         traces: a_tree_of_tasks_over_two_workers_is_a_trace_of_its_shape,
             failures_are_errors_and_what_nobody_began_is_a_trace_of_its_own,
             a_collector_that_hangs_costs_spans_and_nothing_else, a_collector_that_is_away_costs_spans_and_nothing_else,
-            spans_that_a_collector_refuses_are_counted;
+            what_a_collector_answers_says_how_many_spans_are_counted_as_exported;
         health: a_worker_answers_for_its_life_its_readiness_and_its_metrics;
         hostile: any_row_that_is_accepted_ends_and_no_worker_is_harmed;
         versions: an_older_worker_goes_on_while_and_after_the_schema_moves_on,

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use longshore_postgres::Server;
+use longshore_queue::{NewTask, insert_many};
+use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::outage::one_line_a_change;
@@ -135,6 +137,26 @@ pub(crate) async fn a_slow_database_costs_no_lease() {
     // longer than a lease
     eventually("it was slow for long enough", || since.elapsed() > Duration::from_secs(20)).await;
     proxy.weather(Weather::Clear);
+    rig.judge(&tasks).await;
+    assert!(rig.beginnings().values().all(|times| *times == 1), "a task ran twice");
+    assert!(worker.said("declared dead").is_empty() && worker.said("heartbeats stop").is_empty());
+}
+
+pub(crate) async fn a_slow_database_costs_a_worker_of_many_queues_no_lease() {
+    let rig = Rig::new().await;
+    let proxy = Proxy::start(&rig.database);
+    let queues: Vec<String> = (0..10).map(|number| format!("q{number}")).collect();
+    let sections = queues.iter().map(|queue| format!("[queues.{queue}]\nconcurrency = 1\n")).collect();
+    let worker = rig.start(Setup { url: Some(proxy.url(&rig.database)), sections, ..Setup::default() });
+    worker.works().await;
+    let tasks: Vec<NewTask> = queues
+        .iter()
+        .map(|queue| NewTask { queue: Some(queue.clone()), ..NewTask::new("work").payload(json!({ "ms": 2_000 })) })
+        .collect();
+    let tasks = insert_many(&mut rig.database.conn().await, &tasks).await.unwrap();
+    rig.until_tallied("begin", tasks.len()).await;
+    // a statement of the settler for each queue: together longer than a lease
+    proxy.weather(Weather::Slow(Duration::from_secs(3)));
     rig.judge(&tasks).await;
     assert!(rig.beginnings().values().all(|times| *times == 1), "a task ran twice");
     assert!(worker.said("declared dead").is_empty() && worker.said("heartbeats stop").is_empty());

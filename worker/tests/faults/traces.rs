@@ -222,9 +222,11 @@ pub(crate) async fn a_collector_that_is_away_costs_spans_and_nothing_else() {
     bears(None).await;
 }
 
-pub(crate) async fn spans_that_a_collector_refuses_are_counted() {
+pub(crate) async fn what_a_collector_answers_says_how_many_spans_are_counted_as_exported() {
     let rig = Rig::new().await;
-    for (mood, dropped, exported) in [(Mood::Refuses, 4.0, 0.0), (Mood::TakesAllButOne, 1.0, 3.0)] {
+    for (mood, dropped, exported) in
+        [(Mood::Refuses, 4.0, 0.0), (Mood::TakesAllButOne, 1.0, 3.0), (Mood::Drones, 0.0, 4.0)]
+    {
         let collector = Collector::start(mood).await;
         let worker = rig.start(Setup { binary: true, sections: collector.section(), ..Setup::default() });
         worker.works().await;

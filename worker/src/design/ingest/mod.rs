@@ -1,7 +1,7 @@
 //! Reads streams of documents into a design.
 //!
-//! A document is handled on its own: its envelope (`envelope`), its schema, its values (`conversion` and the files of the
-//! kinds). One that is refused leaves its findings behind, and the next is read.
+//! A document is handled on its own: its envelope (`envelope`), its schema, its values (`conversion` and the files of
+//! the kinds). One that is refused leaves its findings behind, and the next is read.
 
 mod boot_action;
 mod conversion;

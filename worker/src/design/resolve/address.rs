@@ -32,8 +32,8 @@ pub enum Allowed {
     Origin(Origin),
 }
 
-/// Addresses of IPv4 that are not somebody's on the Internet: the IANA IPv4 Special-Purpose Address Registry, less what it
-/// calls globally reachable, and multicast.
+/// Addresses of IPv4 that are not somebody's on the Internet: the IANA IPv4 Special-Purpose Address Registry, less what
+/// it calls globally reachable, and multicast.
 const V4_NOT_GLOBAL: [(Ipv4Addr, u8); 15] = [
     (Ipv4Addr::new(0, 0, 0, 0), 8),       // this network: 0.0.0.0 connects to the own host
     (Ipv4Addr::new(10, 0, 0, 0), 8),      // private
@@ -52,8 +52,8 @@ const V4_NOT_GLOBAL: [(Ipv4Addr, u8); 15] = [
     (Ipv4Addr::new(240, 0, 0, 0), 4),     // reserved, and broadcast
 ];
 
-/// What IANA gives to somebody is in 2000::/3. Loopback, mapped and compatible addresses, NAT64, unique local, link-local,
-/// site-local and multicast ones all lie outside.
+/// What IANA gives to somebody is in 2000::/3. Loopback, mapped and compatible addresses, NAT64, unique local,
+/// link-local, site-local and multicast ones all lie outside.
 const V6_GLOBAL: (Ipv6Addr, u8) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
 /// Addresses in it that are not somebody's.

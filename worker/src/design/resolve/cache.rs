@@ -58,8 +58,8 @@ impl Cache {
         Self { bounds, state: Mutex::default() }
     }
 
-    /// The page if it is fresh, else the flight that brings it: one under way, or a new one, which is given what is known
-    /// of the page.
+    /// The page if it is fresh, else the flight that brings it: one under way, or a new one, which is given what is
+    /// known of the page.
     pub(super) fn find<F>(&self, key: &Key, start: impl FnOnce(Option<(Resolved, Version)>) -> F) -> Found
     where
         F: Future<Output = Result<Resolved, Problem>> + Send + 'static,

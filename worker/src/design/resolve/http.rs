@@ -37,8 +37,8 @@ pub(super) enum Answer {
 }
 
 impl Pages {
-    /// Gets a page, or hears that it is still of this version. The credential goes with the first request alone: a redirect
-    /// decides where the next one goes, not whom it is trusted by.
+    /// Gets a page, or hears that it is still of this version. The credential goes with the first request alone: a
+    /// redirect decides where the next one goes, not whom it is trusted by.
     pub(super) async fn get(
         &self,
         url: &Url,

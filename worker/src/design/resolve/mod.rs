@@ -1,8 +1,8 @@
 //! From a reference to bytes: one small module per scheme, behind one cache.
 //!
 //! What a task names is not trusted. A page comes only from addresses that anybody can reach, or that the configuration
-//! lists (`client`, `address`); a file only from below the configured root (`file`). Credentials are the configuration's,
-//! each for its origins alone, and no error shows one.
+//! lists (`client`, `address`); a file only from below the configured root (`file`). Credentials are the
+//! configuration's, each for its origins alone, and no error shows one.
 
 pub mod address;
 mod body;

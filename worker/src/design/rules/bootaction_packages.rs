@@ -31,7 +31,8 @@ fn judge(action: &BootAction, asset: &Asset, found: &mut Findings) {
     }
 }
 
-/// Whether a text is `[epoch:]upstream-revision` of a Debian package; the revision is what stands behind the last hyphen.
+/// Whether a text is `[epoch:]upstream-revision` of a Debian package; the revision is what stands behind the last
+/// hyphen.
 fn is_version(text: &str) -> bool {
     let rest = match text.split_once(':') {
         Some((epoch, _)) if epoch.is_empty() || !epoch.bytes().all(|byte| byte.is_ascii_digit()) => return false,

@@ -6,7 +6,8 @@ use super::{Findings, Rule, Subject, quoted};
 use crate::design::compile::EffectiveNode;
 use crate::design::model::AddressKind;
 
-/// No two nodes have one address, nor one node the same twice. Of a document that the design has twice, that is told, once.
+/// No two nodes have one address, nor one node the same twice. Of a document that the design has twice, that is told,
+/// once.
 pub(super) const RULE: Rule = Rule { code: "DD2005", name: "duplicate_ip", title: "Duplicated IP Check", check };
 
 fn check(subject: &Subject<'_>, found: &mut Findings) {

@@ -24,8 +24,8 @@ impl Findings {
         Findings { code, rule, kept: Vec::new(), max: FINDINGS_MAX, left_out: 0, worst: Severity::Info }
     }
 
-    /// None, of the same rule, for a part: as many are kept as there is room for here, so that all parts together keep no
-    /// more than the whole.
+    /// None, of the same rule, for a part: as many are kept as there is room for here, so that all parts together keep
+    /// no more than the whole.
     pub(super) fn of_part(&self) -> Findings {
         Findings { kept: Vec::new(), max: self.room(), left_out: 0, worst: Severity::Info, ..*self }
     }

@@ -19,7 +19,8 @@ use crate::config::Stdout;
 /// How much of a line is kept: a message is one row, read by people.
 pub(super) const LINE_MAX_BYTES: usize = 64 * 1024;
 
-/// How long a line with an object may be: it may hold an output, subtasks or build data. As long as an endpoint's answer.
+/// How long a line with an object may be: it may hold an output, subtasks or build data. As long as an endpoint's
+/// answer.
 const OBJECT_MAX_BYTES: usize = 1024 * 1024;
 
 /// How much is read at once: what a pipe commonly holds in pages.
@@ -31,9 +32,9 @@ const LAST_ERROR_MAX_BYTES: usize = 1024;
 /// For so long what a program left in its pipes waits for room: half of the time in which it must be read.
 const HURRY: Duration = DRAIN.checked_div(2).expect("two is not zero");
 
-/// Reads both streams to their ends, as fast as lines can be recorded, so that a program that is faster waits; from `hurry`
-/// on, which is told when only what is in the pipes is left, it waits a little longer, and then reads on whatever is
-/// dropped. Cancelled, it loses a line that was not ended yet.
+/// Reads both streams to their ends, as fast as lines can be recorded, so that a program that is faster waits; from
+/// `hurry` on, which is told when only what is in the pipes is left, it waits a little longer, and then reads on
+/// whatever is dropped. Cancelled, it loses a line that was not ended yet.
 pub(super) async fn listen(stdout: ChildStdout, stderr: ChildStderr, transcript: &mut Transcript<'_>, hurry: &Notify) {
     let (mut stdout, mut stderr) = (Source::new(stdout, transcript.format), Source::new(stderr, Stdout::Text));
     let mut until = None;

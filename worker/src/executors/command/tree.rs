@@ -97,8 +97,8 @@ struct Request {
 /// The way to the thread that starts all programs, started at the first of them.
 ///
 /// It lives as long as the process, since a parent-death signal comes when the *thread* that forked ends, and a
-/// runtime's threads may end before the runtime does (`block_in_place` replaces them). It also keeps fork and exec, which
-/// block, off the runtime.
+/// runtime's threads may end before the runtime does (`block_in_place` replaces them). It also keeps fork and exec,
+/// which block, off the runtime.
 fn starter() -> io::Result<mpsc::Sender<Request>> {
     static STARTER: Mutex<Option<mpsc::Sender<Request>>> = Mutex::new(None);
     let mut starter = STARTER.lock().unwrap_or_else(PoisonError::into_inner);
