@@ -178,10 +178,10 @@ pub async fn migrate(connect: &Connect) -> Result<Vec<i64>> {
     Ok(MIGRATIONS.iter().map(|migration| migration.version).filter(|version| *version > before).collect())
 }
 
-/// Whether somebody's lock was in the way: all of that migration is undone.
+/// Whether somebody's lock was in the way, or a deadlock with somebody: all of that migration is undone.
 fn waited_for_lock(error: &MigrateError) -> bool {
     let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else { return false };
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "55P03")
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| matches!(&*code, "55P03" | "40P01"))
 }
 
 /// Says whether the schema is the one that this program was written for.
