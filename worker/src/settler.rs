@@ -285,8 +285,8 @@ impl Settler {
         Ok(())
     }
 
-    /// Writes the pending outcomes, with a statement for each queue: completions, then what goes back; then those of
-    /// trees, whose tasks may be of any. The first error ends the turn: what is left stays pending.
+    /// Writes the pending outcomes, with a statement for each queue: completions, and what goes back; and those of trees,
+    /// whose tasks may be of any.
     async fn settle(&mut self) -> Result<()> {
         // statements answer by the task; of two attempts at one, the claimer has marked the first as lost
         let (lost, held): (Vec<Verdict>, Vec<Verdict>) = std::mem::take(&mut self.pending)
@@ -306,18 +306,24 @@ impl Settler {
                 Way::Tree => of_trees.push(one),
             }
         }
-        let mut batches = by_queue(completions, Verdict::queue)
-            .into_iter()
-            .chain(by_queue(requeues, Verdict::queue))
-            .chain([of_trees]);
+        let first = self.write_by_queue(completions).await;
+        let second = self.write_by_queue(requeues).await;
+        let third = self.write(of_trees).await;
+        let done = first.and(second).and(third);
+        if done.is_ok() && !self.pending.is_empty() {
+            tokio::time::sleep(LOCKED_PAUSE).await;
+        }
+        done
+    }
+
+    /// Writes outcomes of one kind, a batch for each queue. The first error is the last: what is left stays pending.
+    async fn write_by_queue(&mut self, outcomes: Vec<Verdict>) -> Result<()> {
+        let mut batches = by_queue(outcomes, Verdict::queue).into_iter();
         while let Some(batch) = batches.next() {
             if let Err(error) = self.write(batch).await {
                 self.pending.extend(batches.flatten());
                 return Err(error);
             }
-        }
-        if !self.pending.is_empty() {
-            tokio::time::sleep(LOCKED_PAUSE).await;
         }
         Ok(())
     }

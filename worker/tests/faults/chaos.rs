@@ -172,11 +172,15 @@ impl Chaos {
                 self.server = Some(restarted(server).await);
             }
             Fault::Cut => {
+                let before = Statement::ALL.map(|statement| self.struck(statement));
                 for statement in Statement::ALL {
                     let mut cuts = Cut::ALL;
                     self.random.shuffle(&mut cuts);
                     self.proxy.strike(statement, cuts);
                 }
+                // else the run may end before they bite
+                let is_cut = |(statement, before)| self.struck(statement) > before;
+                eventually("each statement is cut", || Statement::ALL.into_iter().zip(before).all(is_cut)).await;
             }
             Fault::Away => {
                 self.proxy.weather(Weather::Away);
@@ -194,6 +198,11 @@ impl Chaos {
             }
         }
         tokio::time::sleep(Duration::from_millis(self.random.u64(100..900))).await;
+    }
+
+    /// How often this statement was cut, anywhere.
+    fn struck(&self, statement: Statement) -> u64 {
+        Cut::ALL.map(|cut| self.proxy.struck(statement, cut)).iter().sum()
     }
 
     /// Which worker is the active instance. One that has just been lost is not: it renews no more.
@@ -246,8 +255,7 @@ impl Chaos {
         let retries = count("SELECT count(*) FROM history WHERE before = 'running' AND after = 'queued'").await;
         let terminated = count("SELECT count(*) FROM tasks WHERE status = 'terminated'").await;
         let (lost, begun) = (self.rig.tallied("stop:Lost").len(), self.rig.tallied("begin").len());
-        let struck = |statement| Cut::ALL.map(|cut| self.proxy.struck(statement, cut)).iter().sum::<u64>();
-        let cuts = Statement::ALL.map(|statement| (statement, struck(statement)));
+        let cuts = Statement::ALL.map(|statement| (statement, self.struck(statement)));
         let suspensions = count("SELECT count(*) FROM history WHERE before = 'running' AND after = 'requested'").await;
         let failed = count("SELECT count(*) FROM tasks WHERE result_reason = 'predecessor_failed'").await;
         let bubbled = count(
