@@ -193,12 +193,12 @@ async def no_leader(story):
 
 
 async def stuck_leader(story):
-    """The leader leads, and may not rescue."""
+    """The leader leads, and may not bury the dead nor rescue what they held."""
     await story.two()
     await story.calm()
-    await story.sql("REVOKE UPDATE (task_ids) ON claims FROM longshore_worker")
+    await story.sql("REVOKE DELETE ON workers FROM longshore_worker")
     await story.after(8, "LeaderStuck", "DatabaseErrors")
-    await story.sql("GRANT UPDATE (task_ids) ON claims TO longshore_worker")
+    await story.sql("GRANT DELETE ON workers TO longshore_worker")
     await story.after(7)
 
 
