@@ -2,6 +2,7 @@
 //!
 //! ```sh
 //! DATABASE_URL=postgres://… cargo run --example rust_executor
+//! # in another terminal; the first build of an example takes as long as that of the tests
 //! psql "$DATABASE_URL" -c "INSERT INTO tasks (action, payload) VALUES ('greet', '{\"name\": \"Ada\"}')"
 //! ```
 

@@ -145,7 +145,9 @@ async fn a_fleet_that_does_not_work_is_named() {
     finds(
         "fleet",
         "INSERT INTO workers (worker_id, name, version, lease, heartbeat_at)
-             VALUES ('00000000-0000-7000-8000-000000000001', 'gone', '1', '15 s', now() - interval '2 minutes');
+             VALUES ('00000000-0000-7000-8000-000000000001', 'gone', '1', '15 s', now() - interval '2 minutes'),
+                 -- it held nothing
+                 ('00000000-0000-7000-8000-000000000002', 'left', '1', '15 s', now() - interval '2 minutes');
          INSERT INTO claims (claim_token, worker_id, queue, task_ids) VALUES
              (gen_random_uuid(), '00000000-0000-7000-8000-000000000001', 'default',
                  ARRAY[gen_random_uuid(), gen_random_uuid()]);

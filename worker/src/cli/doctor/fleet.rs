@@ -72,7 +72,8 @@ async fn silent(patient: &mut Patient) -> Checked {
             "start a worker: the one that leads gives the tasks back; where one runs, LS303 and its log say more";
         Finding::new(LS301, seen, remedy)
     };
-    Ok(workers.into_iter().map(told).collect())
+    // one that held nothing is only a row that the next leader takes away
+    Ok(workers.into_iter().filter(|worker| worker.tasks > 0).map(told).collect())
 }
 
 async fn orphaned(patient: &mut Patient) -> Checked {
