@@ -157,8 +157,13 @@ impl Chaos {
                 self.workers[one] = self.worker(NAMES[one]);
             }
             Fault::Stop | Fault::StopLeader => {
+                let epoch: i64 = self.rig.database.value("SELECT epoch FROM active_instance").await;
                 self.workers[one].signal(Signal::STOP);
                 tokio::time::sleep(STOPPED).await;
+                if fault == Fault::StopLeader {
+                    // another one leads before it wakes, however slow the machine is
+                    self.rig.database.until(&format!("SELECT epoch > {epoch} FROM active_instance")).await;
+                }
                 self.workers[one].signal(Signal::CONT);
             }
             Fault::Terminate => {
