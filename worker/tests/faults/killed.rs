@@ -110,6 +110,13 @@ pub(crate) async fn a_drain_that_its_worker_slept_through_is_heard_after_its_bur
     let rig = Rig::new().await;
     let mut sleeper = rig.start(Setup { name: "sleeper", ..Setup::default() });
     sleeper.works().await;
+    // what nobody listens to yet is not heard later
+    rig.database
+        .until(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+                 AND application_name = 'longshore listen' AND state = 'idle' AND query LIKE 'LISTEN%')",
+        )
+        .await;
     let other = rig.start(Setup { name: "other", ..Setup::default() });
     other.works().await;
     let asked = "SELECT coalesce(bool_or(drain_worker(worker_id)), false) FROM workers WHERE name = 'sleeper'";
