@@ -63,12 +63,11 @@ impl Dev {
             config.cells = Cells::one(Secret::new(server.url(DATABASE)));
         }
         let databases = config.databases()?;
-        let is_foreign = server.is_none();
         let mut psql = server.as_ref().map(|server| server.psql_line(DATABASE));
         for (_, url) in &databases {
             let pooled = config.connection == Connection::TransactionPooler;
             let connect = Connect::new(url.expose(), &config.schema, pooled)?;
-            if is_foreign {
+            if server.is_none() {
                 say!("{}, as DATABASE_URL, LONGSHORE_CELL_… or the configuration says", connect.address())?;
             }
             block_on(async { Ok(migrate(&connect).await?) })?;
